@@ -1,5 +1,5 @@
 """Approximate equivariance with a finite group for any PyTorch network, with no extra parameters."""
 
-from equilatent import errors, groups
+from equilatent import actions, errors, groups, reps
 
-__all__ = ["errors", "groups"]
+__all__ = ["actions", "errors", "groups", "reps"]

@@ -44,6 +44,11 @@ def _rotation(n: int) -> np.ndarray:
     return np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
 
 
+def _polygon(n: int, generators: str) -> dict[str, list[int]]:
+    images = {"r": [(i + 1) % n for i in range(n)], "s": [-i % n for i in range(n)]}
+    return {x: images[x] for x in generators}
+
+
 def cyclic(n: int) -> Group:
     """The cyclic group C_n = ⟨r | rⁿ⟩; the element k is rᵏ. Any n: nothing is stored.
 
@@ -59,6 +64,7 @@ def cyclic(n: int) -> Group:
         label=f"C{n}",
         relators=parse_relators(f"r^{n}" if n > 1 else ""),
         defining={"r": _rotation(n)} if n > 1 else {},
+        natural=_polygon(n, "r") if n > 1 else {},
     )
 
 
@@ -75,13 +81,21 @@ def dihedral(n: int) -> Group:
     n = _size(n, "dihedral(n)")
     mirror = np.diag([1.0, -1.0])
     if n == 1:
-        return Group(MetacyclicLaw(1, 2), {"s": 1}, label="D1", relators=parse_relators("s2"), defining={"s": mirror})
+        return Group(
+            MetacyclicLaw(1, 2),
+            {"s": 1},
+            label="D1",
+            relators=parse_relators("s2"),
+            defining={"s": mirror},
+            natural={"s": [1, 0]},
+        )
     return Group(
         MetacyclicLaw(n, 2, -1),
         {"r": 1, "s": n},
         label=f"D{n}",
         relators=parse_relators(f"r^{n}, s2, (s r)^2"),
         defining={"r": _rotation(n), "s": mirror},
+        natural=_polygon(n, "rs") if n > 2 else None,  # the corners of a 2-gon do not tell the mirrors of D_2 apart
     )
 
 

@@ -110,6 +110,7 @@ class Group:
         label: str,
         relators: Sequence[Word] | None = None,
         defining: Mapping[str, np.ndarray] | None = None,
+        natural: Mapping[str, Sequence[int]] | None = None,
         factors: Sequence[Group] = (),
         normal_form: tuple[str, str] = ("r", "s"),
     ) -> None:
@@ -124,6 +125,7 @@ class Group:
         self.factors: tuple[Group, ...] = tuple(factors)
         self._normal_form = normal_form
         self._relators = None if relators is None else tuple(relators)
+        self._natural = None if natural is None else {x: list(images) for x, images in natural.items()}
         self._defining = None if defining is None else {k: np.asarray(v, dtype=np.float64) for k, v in defining.items()}
 
     def __getstate__(self) -> dict[str, object]:
@@ -407,7 +409,7 @@ class Group:
 
         >>> import equilatent as eq
         >>> eq.groups.symmetric(4).conjugacy_classes.sizes.tolist()
-        [1, 6, 8, 6, 3]
+        [1, 6, 8, 3, 6]
         """
         order = self._enumerable("finding conjugacy classes")
         elements = torch.arange(order)
@@ -445,9 +447,14 @@ class Group:
         return self._defining
 
     @property
-    def permutations(self) -> Tensor | None:
-        """The images of the points under each element, LongTensor [order, degree], if made from permutations."""
-        return torch.from_numpy(self._law.permutations) if isinstance(self._law, PermutationLaw) else None
+    def natural(self) -> Mapping[str, Sequence[int]] | None:
+        """The images of 0 … m−1 under each generator, where the group is known as a group of permutations, or None.
+
+        C_n and D_n permute the corners of the n-gon: r takes i to i + 1, s takes i to −i (D_1 exchanges two points).
+        """
+        if isinstance(self._law, PermutationLaw):
+            return {x: self._law.permutations[g].tolist() for x, g in self.generators.items()}
+        return self._natural
 
     # Direct products
 

@@ -1,0 +1,282 @@
+"""What an action is, and the actions that are not about grids."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from equilatent.errors import ActionError
+from equilatent.groups import Group
+from equilatent.reps import Representation
+from equilatent.reps._constructors import Points, point_images
+
+__all__ = [
+    "Action",
+    "ChannelsAction",
+    "ComposedAction",
+    "FunctionAction",
+    "LabelsAction",
+    "PartsAction",
+    "SupportsAction",
+    "TrivialAction",
+]
+
+
+@runtime_checkable
+class SupportsAction(Protocol):
+    """Anything that moves tensors by a group: every `Action`, and every `Representation` (along axis 1)."""
+
+    group: Group
+
+    def __call__(self, x: Tensor, g: Tensor) -> Tensor:
+        """x moved by g, each sample by its own element."""
+        ...
+
+
+class Action(nn.Module, ABC):
+    """A left action of a finite group on batches of tensors: act(act(x, h), g) = act(x, gh), act(x, e) = x.
+
+    Actions have no parameters. `equilatent.testing.assert_action` checks these laws on random input.
+
+    Attributes:
+        group: the group that acts.
+    """
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        if not isinstance(group, Group):
+            raise ActionError(f"an action needs a group, such as eq.groups.dihedral(4); got {group!r}.")
+        self.group = group
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.describe()})"
+
+    def describe(self) -> str:
+        """The action in words, for messages and reports."""
+        return f"of {self.group.label}"
+
+    def forward(self, x: Tensor, g: Tensor) -> Tensor:
+        """X moved by g, each sample by its own element.
+
+        Args:
+            x: [B, …].
+            g: elements, LongTensor [B].
+
+        Returns:
+            A tensor like x. Differentiable with respect to x.
+
+        Raises:
+            ActionError: if x cannot be acted on, or g is not one element a sample.
+            GroupError: if g holds something that is no element of the group.
+        """
+        if not isinstance(x, Tensor) or x.ndim < 1:
+            raise ActionError(f"an action moves a batch of tensors [B, …]; got {type(x).__name__}.")
+        if g.ndim != 1 or len(g) != len(x):
+            raise ActionError(f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}.")
+        return self.move(x, self.group.check(g, x.device))
+
+    @abstractmethod
+    def move(self, x: Tensor, g: Tensor) -> Tensor:
+        """The action itself; g is known to be one element a sample."""
+
+
+class TrivialAction(Action):
+    """Nothing moves: the action on the outputs of an invariant task."""
+
+    def describe(self) -> str:
+        """The action in words."""
+        return f"trivial action of {self.group.label}"
+
+    def move(self, x: Tensor, g: Tensor) -> Tensor:
+        """X itself."""
+        return x
+
+
+class LabelsAction(Action):
+    """Permutes classes: integer targets are replaced, and class scores move along axis 1."""
+
+    images: Tensor
+
+    def __init__(self, group: Group, points: Points | None) -> None:
+        super().__init__(group)
+        self.register_buffer("images", point_images(group, points), persistent=False)
+
+    def describe(self) -> str:
+        """The action in words."""
+        return f"permutation of {self.images.shape[1]} classes by {self.group.label}"
+
+    def move(self, x: Tensor, g: Tensor) -> Tensor:
+        """Class c becomes g·c; the score at g·c is the score that was at c."""
+        images, classes = self.images.to(x.device), self.images.shape[1]
+        if x.is_floating_point():
+            if x.ndim < 2 or x.shape[1] != classes:
+                raise ActionError(
+                    f"scores of {classes} classes are expected along axis 1, [B, {classes}, …]; got {list(x.shape)}."
+                )
+            source = images[self.group.inverse(g)].view(len(x), classes, *[1] * (x.ndim - 2))
+            return torch.gather(x, 1, source.expand(x.shape))
+        if not torch.compiler.is_compiling() and x.device.type == "cpu" and x.numel():
+            low, high = x.aminmax()
+            if low < 0 or high >= classes:
+                raise ActionError(f"classes are 0 … {classes - 1}; got values from {int(low)} to {int(high)}.")
+        return images[g.view(-1, *[1] * (x.ndim - 1)), x.long()].to(x.dtype)
+
+
+class ChannelsAction(Action):
+    """A representation along one axis, repeated as often as it fits there."""
+
+    def __init__(self, rho: Representation, axis: int = 1) -> None:
+        super().__init__(rho.group)
+        self.rho = rho
+        self.axis = axis
+
+    def describe(self) -> str:
+        """The action in words."""
+        return f"{self.rho.label} of {self.group.label} along axis {self.axis}"
+
+    def move(self, x: Tensor, g: Tensor) -> Tensor:
+        """ρ(g) on each run of ρ.dim channels."""
+        axis = self.axis if self.axis >= 0 else x.ndim + self.axis
+        if not 0 < axis < x.ndim or x.shape[axis] % self.rho.dim:
+            raise ActionError(
+                f"axis {self.axis} of a tensor of shape {list(x.shape)} should hold a multiple of {self.rho.dim} "
+                f"channels, on which {self.rho.label} of {self.group.label} acts."
+            )
+        copies = math.prod(x.shape[1 : axis + 1]) // self.rho.dim
+        blocks = x.reshape(len(x), copies, self.rho.dim, math.prod(x.shape[axis + 1 :]))
+        return self.rho.apply_blocks(blocks, g).reshape(x.shape)
+
+
+class PartsAction(Action):
+    """A direct product moving parts of the input, each factor its own part.
+
+    Args:
+        group: a direct product.
+        actions: one action for each factor.
+        windows: for each part a slice for each of the last axes; None for equal parts along `axis`.
+        axis: the axis that is cut into equal parts if there are no windows.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        actions: Sequence[SupportsAction],
+        *,
+        windows: Sequence[Sequence[slice]] | None = None,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(group)
+        if len(group.factors) != len(actions):
+            raise ActionError(
+                f"parts needs a direct product with a factor for each of its {len(actions)} actions; {group.label} has "
+                f"{len(group.factors)} factors. Make one with eq.groups.direct_product(…)."
+            )
+        for number, (factor, action) in enumerate(zip(group.factors, actions, strict=True)):
+            if action.group != factor:
+                raise ActionError(
+                    f"part {number} is moved by {action.group.label}, but factor {number} of {group.label} is "
+                    f"{factor.label}."
+                )
+        if windows is not None and len(windows) != len(actions):
+            raise ActionError(f"{len(actions)} actions need {len(actions)} windows; got {len(windows)}.")
+        self.actions = nn.ModuleList(actions)  # type: ignore[arg-type]
+        self.windows = None if windows is None else tuple(tuple(window) for window in windows)
+        if self.windows is not None:
+            _refuse_overlap(self.windows)
+        self.axis = axis
+
+    def describe(self) -> str:
+        """The action in words."""
+        return f"{self.group.label} on {len(self.actions)} parts"
+
+    def move(self, x: Tensor, g: Tensor) -> Tensor:
+        """Each part moved by its component of g; what lies in no window stays."""
+        components = self.group.split(g)
+        if self.windows is None:
+            count, size = len(self.actions), x.shape[self.axis]
+            if size % count:
+                raise ActionError(
+                    f"axis {self.axis} has {size} entries, which cannot be cut into {count} equal parts. Pass windows."
+                )
+            pieces = x.split(size // count, dim=self.axis)
+            moved = [act(piece, h) for act, piece, h in zip(self.actions, pieces, components, strict=True)]
+            return torch.cat(moved, dim=self.axis)
+        result = x.clone()
+        for act, window, component in zip(self.actions, self.windows, components, strict=True):
+            for part, size in zip(reversed(window), reversed(x.shape), strict=False):
+                if part.stop is not None and part.stop > size:
+                    raise ActionError(f"the window {window} reaches beyond a tensor of shape {list(x.shape)}.")
+            result[(..., *window)] = act(x[(..., *window)], component)
+        return result
+
+
+def _refuse_overlap(windows: Sequence[Sequence[slice]]) -> None:
+    for number, first in enumerate(windows):
+        for second in windows[:number]:
+            if len(first) != len(second):
+                raise ActionError("every window needs a slice for the same axes.")
+            if all(_ranges_meet(a, b) for a, b in zip(first, second, strict=True)):
+                raise ActionError(f"the windows {tuple(second)} and {tuple(first)} overlap; parts are moved independently.")
+
+
+def _ranges_meet(a: slice, b: slice) -> bool:
+    bounds = [(part.start or 0, float("inf") if part.stop is None else part.stop) for part in (a, b)]
+    return max(bounds[0][0], bounds[1][0]) < min(bounds[0][1], bounds[1][1])
+
+
+class ComposedAction(Action):
+    """Several commuting actions of one group, one after the other (a grid's and its channels', say)."""
+
+    def __init__(self, actions: Sequence[SupportsAction]) -> None:
+        if not actions:
+            raise ActionError("compose needs at least one action.")
+        super().__init__(actions[0].group)
+        for action in actions:
+            if action.group != self.group:
+                raise ActionError(
+                    f"compose joins actions of one group; got {self.group.label} and {action.group.label}. "
+                    "For different groups on different parts use parts."
+                )
+        self.actions = nn.ModuleList(actions)  # type: ignore[arg-type]
+
+    def describe(self) -> str:
+        """The action in words."""
+        return " and ".join(describe_action(action) for action in self.actions)  # type: ignore[arg-type]
+
+    def move(self, x: Tensor, g: Tensor) -> Tensor:
+        """All actions, the last one first."""
+        for action in reversed(list(self.actions)):
+            x = action(x, g)
+        return x
+
+
+class FunctionAction(Action):
+    """One's own function as an action."""
+
+    def __init__(self, group: Group, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__(group)
+        self.function = function
+
+    def describe(self) -> str:
+        """The action in words."""
+        return f"{getattr(self.function, '__name__', 'a function')} of {self.group.label}"
+
+    def move(self, x: Tensor, g: Tensor) -> Tensor:
+        """What the function returns, which must be a tensor of the same shape."""
+        moved = self.function(x, g)
+        if not isinstance(moved, Tensor) or moved.shape != x.shape:
+            got = list(moved.shape) if isinstance(moved, Tensor) else type(moved).__name__
+            raise ActionError(f"{self.describe()} returned {got} for an input of shape {list(x.shape)}.")
+        return moved
+
+
+def describe_action(action: SupportsAction) -> str:
+    """An action or representation in words."""
+    if isinstance(action, Representation):
+        return f"{action.label} of {action.group.label}"
+    return action.describe() if isinstance(action, Action) else repr(action)

@@ -1,0 +1,227 @@
+"""Grids moved by signed permutations of their axes and by periodic shifts: exact, without interpolation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from equilatent.actions._action import Action
+from equilatent.errors import ActionError
+from equilatent.groups import Group
+from equilatent.groups._words import format_word
+from equilatent.reps import PermutationRepresentation
+from equilatent.reps._constructors import extend
+
+__all__ = ["GridAction"]
+
+#: Index tables of a grid size are kept up to so many entries (32 MB); beyond, indices are made for the batch alone.
+_TABLE_ENTRIES = 1 << 22
+
+
+class GridAction(Action):
+    """Moves the points of a grid; the values move along.
+
+    Coordinates are array indices about the grid's centre: a point p goes to M p + t, where M is a signed permutation
+    matrix of the axes and t a shift by a fraction of the period. Each axis of the result is then read along one axis of
+    the input, so the flat index of every source point is a sum of one number for each axis; one gather does the rest.
+
+    Args:
+        group: the group G.
+        matrices: a signed permutation matrix [k, k] for each generator.
+        shifts: for each generator, the shift along each of the k axes as a fraction of its length; none by default.
+        axes: which axes of the tensor the k axes of the grid are; the last k by default.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        matrices: Mapping[str, npt.ArrayLike],
+        *,
+        shifts: Mapping[str, Sequence[Fraction | int]] | None = None,
+        axes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(group)
+        if set(matrices) != set(group.generators):
+            raise ActionError(
+                f"the motions of {group.label} are given by its generators {', '.join(group.generators) or '(none)'}; "
+                f"got {', '.join(matrices) or 'none'}."
+            )
+        signed = {x: _signed_permutation(x, value) for x, value in matrices.items()}
+        dims = {len(matrix) for matrix in signed.values()} or {len(axes) if axes else 1}
+        if len(dims) > 1:
+            raise ActionError(f"the motions have different numbers of axes: {sorted(dims)}.")
+        self.ndim = dims.pop()
+        self.axes = tuple(range(-self.ndim, 0)) if axes is None else tuple(axes)
+        if len(self.axes) != self.ndim:
+            raise ActionError(f"the motions move {self.ndim} axes; got axes={self.axes}.")
+        steps = {x: [Fraction(t) for t in (shifts or {}).get(x, [0] * self.ndim)] for x in signed}
+        self._period = math.lcm(1, *(t.denominator for step in steps.values() for t in step))
+        generators = {x: self._affine(matrix, steps[x]) for x, matrix in signed.items()}
+        identity = np.eye(self.ndim + 1, dtype=np.int64)
+        self._check_relators(generators, identity)
+        motions = extend(group, generators, self._multiply, identity)
+        linear = motions[:, : self.ndim, : self.ndim]
+        # Along axis a of the result the input is read along axis source[a], forwards or backwards.
+        self.register_buffer("_source", torch.from_numpy(np.abs(linear).argmax(2)), persistent=False)
+        self.register_buffer("_sign", torch.from_numpy(linear.sum(2)), persistent=False)
+        self.register_buffer("_shift", torch.from_numpy(motions[:, : self.ndim, self.ndim]), persistent=False)
+        self._tables: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
+
+    _source: Tensor
+    _sign: Tensor
+    _shift: Tensor
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**super().__getstate__(), "_tables": {}}  # type: ignore[misc]
+
+    def describe(self) -> str:
+        """The action in words."""
+        kind = {1: "sequence", 2: "image", 3: "volume"}.get(self.ndim, f"{self.ndim}-dimensional grid")
+        return f"{kind} grid moved by {self.group.label}"
+
+    def _affine(self, matrix: np.ndarray, shift: Sequence[Fraction]) -> np.ndarray:
+        """(M, t) as one integer matrix; shifts count in units of 1/period."""
+        affine = np.eye(self.ndim + 1, dtype=np.int64)
+        affine[: self.ndim, : self.ndim] = matrix
+        affine[: self.ndim, self.ndim] = [int(t * self._period) % self._period for t in shift]
+        return affine
+
+    def _multiply(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        product = left @ right
+        product[..., : self.ndim, self.ndim] %= self._period
+        return product
+
+    def _check_relators(self, generators: Mapping[str, np.ndarray], identity: np.ndarray) -> None:
+        inverses = {x: self._inverse(affine, identity) for x, affine in generators.items()}
+        for word in self.group.relators:
+            product = identity
+            for x, exponent in word:
+                for _ in range(abs(exponent)):
+                    product = self._multiply(product, generators[x] if exponent > 0 else inverses[x])
+            if (product != identity).any():
+                raise ActionError(
+                    f"these motions are no action of {self.group.label}: the relator {format_word(word)} does not leave "
+                    "the grid in place."
+                )
+
+    def _inverse(self, affine: np.ndarray, identity: np.ndarray) -> np.ndarray:
+        inverse = affine
+        while (self._multiply(inverse, affine) != identity).any():
+            inverse = self._multiply(inverse, affine)
+        return inverse
+
+    def components(self, along: Sequence[int | None]) -> PermutationRepresentation:
+        """The representation on vector components: for each, the grid axis along which it points, or None for a scalar.
+
+        Raises:
+            ActionError: if an element would turn a component into one that is not there.
+        """
+        source, sign = self._source, self._sign
+        images = torch.zeros(self.group.order, len(along), dtype=torch.long)
+        signs = torch.ones(self.group.order, len(along), dtype=torch.long)
+        for number, axis in enumerate(along):
+            if axis is None:
+                images[:, number] = number
+                continue
+            if not 0 <= axis < self.ndim or along.count(axis) > 1:
+                raise ActionError(f"components point along the axes 0 … {self.ndim - 1}, each once; got {list(along)}.")
+            # M e_axis = ± e_target, where target is the row of M that reads this axis.
+            target = (source == axis).long().argmax(1)
+            signs[:, number] = sign.gather(1, target[:, None])[:, 0]
+            for axis_to in target.unique().tolist():
+                if axis_to not in along:
+                    raise ActionError(
+                        f"{self.group.label} turns the component along axis {axis} into one along axis {axis_to}, which "
+                        f"components={list(along)} lack."
+                    )
+                images[target == axis_to, number] = list(along).index(axis_to)
+        return PermutationRepresentation(self.group, images, signs=signs, label="vector components")
+
+    def source_index(self, g: Tensor, shape: Sequence[int]) -> Tensor:
+        """The flat index of the point that each point of the moved grid is read from: LongTensor [len(g), prod(shape)].
+
+        Args:
+            g: elements, LongTensor [n]; not checked.
+            shape: the lengths of the grid's axes.
+        """
+        device = g.device
+        lengths = torch.tensor(shape, device=device)
+        strides = torch.tensor([math.prod(shape[a + 1 :]) for a in range(self.ndim)], device=device)
+        source, sign, shift = (table.to(device)[g] for table in (self._source, self._sign, self._shift))
+        total: Tensor | None = None
+        for axis, length in enumerate(shape):
+            at = torch.arange(length, device=device)
+            if self._period > 1:
+                at = (at - shift[:, axis, None] * length // self._period) % length
+            backwards = lengths[source[:, axis, None]] - 1 - at
+            at = torch.where(sign[:, axis, None] > 0, at, backwards) * strides[source[:, axis, None]]
+            at = at.view(len(g), *[length if a == axis else 1 for a in range(self.ndim)])
+            total = at if total is None else total + at
+        assert total is not None
+        return total.reshape(len(g), -1)
+
+    def move(self, x: Tensor, g: Tensor) -> Tensor:
+        """The values at the source of every point."""
+        if x.ndim <= self.ndim or any(not -x.ndim < axis < x.ndim or axis == 0 for axis in self.axes):
+            raise ActionError(
+                f"{self.describe()} expects a batch of at least {self.ndim + 1} axes; got shape {list(x.shape)}."
+            )
+        last = tuple(range(-self.ndim, 0))
+        grid = x.movedim(self.axes, last)
+        shape = tuple(grid.shape[-self.ndim :])
+        self._check_shape(shape)
+        flat = grid.reshape(len(x), -1, math.prod(shape)) if x.numel() else grid.reshape(len(x), 0, math.prod(shape))
+        index = self._index(g, shape)[:, None].expand(flat.shape)
+        return torch.gather(flat, 2, index).view(grid.shape).movedim(last, self.axes)
+
+    def _index(self, g: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if torch.compiler.is_compiling() or self.group.order * math.prod(shape) > _TABLE_ENTRIES:
+            return self.source_index(g, shape)
+        table = self._tables.get((shape, g.device))
+        if table is None:
+            while len(self._tables) >= 4:
+                self._tables.pop(next(iter(self._tables)))
+            table = self.source_index(torch.arange(self.group.order, device=g.device), shape)
+            self._tables[shape, g.device] = table
+        return table.index_select(0, g)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if self._period > 1:
+            for axis, length in enumerate(shape):
+                if (self._shift[:, axis] * length % self._period).any():
+                    raise ActionError(
+                        f"{self.group.label} shifts axis {self.axes[axis]} by {Fraction(1, self._period)} of its length, "
+                        f"which {length} entries cannot do. Use a length that {self._period} divides."
+                    )
+        if len(set(shape)) > 1:
+            lengths = torch.tensor(shape)
+            swapping = (lengths[self._source.cpu()] != lengths).any(1)
+            if swapping.any():
+                example = self.group.name(int(swapping.long().argmax()))
+                raise ActionError(
+                    f"{self.group.label} swaps axes of different length: element {example!r} does not map a grid of "
+                    f"{'×'.join(map(str, shape))} to itself. Crop or pad it, or use a subgroup that swaps no axes, such "
+                    "as klein_four() or cyclic(2)."
+                )
+
+
+def _signed_permutation(name: str, value: npt.ArrayLike) -> np.ndarray:
+    array = np.asarray(value, dtype=np.float64)
+    if array.ndim != 2 or array.shape[0] != array.shape[1]:
+        raise ActionError(f"the motion {name!r} is no square matrix: its shape is {array.shape}.")
+    rounded = np.rint(array) if np.isfinite(array).all() else np.zeros_like(array)
+    one_each = (np.abs(rounded).sum(0) == 1).all() and (np.abs(rounded).sum(1) == 1).all()
+    if not one_each or np.abs(array - rounded).max() > 1e-6:
+        raise ActionError(
+            f"the motion {name!r} does not map the grid to itself: only signed permutation matrices do (quarter turns "
+            f"and mirrors). It is {array.round(3).tolist()}."
+        )
+    return rounded.astype(np.int64)
+
+

@@ -1,0 +1,37 @@
+"""Linear representations of finite groups: regular, trivial, sign, permutation, sums, and those given by matrices."""
+
+from equilatent.reps._constructors import (
+    direct_sum,
+    from_matrices,
+    is_representation,
+    multiple,
+    padded_regular,
+    permutation,
+    regular,
+    sign,
+    trivial,
+)
+from equilatent.reps._representation import (
+    DirectSumRepresentation,
+    MatrixRepresentation,
+    PermutationRepresentation,
+    Representation,
+    TrivialRepresentation,
+)
+
+__all__ = [
+    "DirectSumRepresentation",
+    "MatrixRepresentation",
+    "PermutationRepresentation",
+    "Representation",
+    "TrivialRepresentation",
+    "direct_sum",
+    "from_matrices",
+    "is_representation",
+    "multiple",
+    "padded_regular",
+    "permutation",
+    "regular",
+    "sign",
+    "trivial",
+]

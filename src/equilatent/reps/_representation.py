@@ -1,0 +1,307 @@
+"""Representations as modules: what they are, and how each kind acts on a batch of vectors."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from equilatent.errors import GroupError, GroupTooLargeError, RepresentationError
+from equilatent.groups import Group
+
+__all__ = [
+    "DirectSumRepresentation",
+    "MatrixRepresentation",
+    "PermutationRepresentation",
+    "Representation",
+    "TrivialRepresentation",
+]
+
+#: A regular representation keeps a table of |G|² indices up to this many (32 MB); beyond, it multiplies in G instead.
+_TABLE_ENTRIES = 1 << 22
+
+
+class Representation(nn.Module, ABC):
+    """A linear representation ρ of a finite group: ρ(gh) = ρ(g)ρ(h), ρ(e) = 1.
+
+    Call it to apply ρ(gᵢ) to the i-th sample of a batch. Representations have no parameters; their tables are
+    non-persistent buffers, so that ``.to(device)`` moves them and a ``state_dict`` stays as it was.
+
+    Attributes:
+        group: the group that is represented.
+        dim: the dimension of the space it acts on.
+        label: how the representation is printed, such as ``"4 regular ⊕ 2 trivial"``.
+    """
+
+    def __init__(self, group: Group, dim: int, label: str) -> None:
+        super().__init__()
+        if not isinstance(group, Group):
+            raise RepresentationError(f"a representation needs a group, such as eq.groups.dihedral(4); got {group!r}.")
+        self.group = group
+        self.dim = dim
+        self.label = label
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.label} of {self.group.label}, dim={self.dim})"
+
+    def forward(self, x: Tensor, g: Tensor, dim: int = 1) -> Tensor:
+        """ρ(g)x, each sample with its own element.
+
+        Args:
+            x: [B, …, dim, …] of any dtype and device; a permutation only moves the entries.
+            g: elements, LongTensor [B].
+            dim: the axis of x along which ρ acts; not the batch axis 0.
+
+        Returns:
+            A tensor like x. Differentiable with respect to x.
+
+        Raises:
+            RepresentationError: if the axis does not have `dim` entries, or g is not one element a sample.
+            GroupError: if g holds something that is no element.
+        """
+        axis = dim if dim >= 0 else x.ndim + dim
+        if not 0 < axis < x.ndim:
+            raise RepresentationError(
+                f"ρ acts along one axis behind the batch axis; dim={dim} is none of a tensor of shape {tuple(x.shape)}."
+            )
+        if x.shape[axis] != self.dim:
+            raise RepresentationError(
+                f"{self.label} of {self.group.label} acts on vectors of {self.dim} entries; axis {dim} of x has "
+                f"{x.shape[axis]} (shape {tuple(x.shape)}). Choose the axis with dim=, or a representation of that size."
+            )
+        if g.ndim != 1 or len(g) != len(x):
+            raise RepresentationError(
+                f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}."
+            )
+        g = self.group.check(g, x.device)
+        blocked = x.reshape(len(x), math.prod(x.shape[1:axis]), self.dim, math.prod(x.shape[axis + 1 :]))
+        return self.apply_blocks(blocked, g).reshape(x.shape)
+
+    @abstractmethod
+    def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
+        """ρ(g) along axis 2 of x, [B, k, dim, m]: k copies of ρ on m columns each. Nothing is checked."""
+
+    @abstractmethod
+    def matrix(self, g: int | Tensor) -> Tensor:
+        """ρ(g) as a matrix, float64 (or complex128) [dim, dim], or [*g.shape, dim, dim] for a LongTensor."""
+
+    @property
+    @abstractmethod
+    def character(self) -> Tensor:
+        """χ(g) = tr ρ(g) for each element, float64 (or complex128) [order]."""
+
+    def _indices(self, g: int | Tensor) -> Tensor:
+        if isinstance(g, Tensor):
+            return self.group.check(g)
+        if isinstance(g, str):
+            raise GroupError(f"ρ.matrix takes elements as integers; look {g!r} up first: rho.matrix(G[{g!r}]).")
+        return self.group.check(torch.tensor(int(g)))
+
+
+class TrivialRepresentation(Representation):
+    """Every element acts as the identity of a one-dimensional space."""
+
+    def __init__(self, group: Group) -> None:
+        super().__init__(group, 1, "trivial")
+
+    def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
+        """X itself."""
+        return x
+
+    def matrix(self, g: int | Tensor) -> Tensor:
+        """The 1×1 identity for each element."""
+        g = self._indices(g)
+        return torch.ones(*g.shape, 1, 1, dtype=torch.float64, device=g.device)
+
+    @property
+    def character(self) -> Tensor:
+        """Ones."""
+        return torch.ones_like(self.group.elements, dtype=torch.float64)
+
+
+class PermutationRepresentation(Representation):
+    """ρ(g) sends the basis vector e_i to ± e_{g·i}: one gather, whatever the batch of elements.
+
+    Args:
+        group: the group G.
+        images: LongTensor [order, points] with g·i, a left action of G; None for G itself under left multiplication.
+        signs: ±1 for each g and i, [order, points]; None if there are none.
+        label: how the representation is printed.
+    """
+
+    images: Tensor | None
+    signs: Tensor | None
+
+    def __init__(self, group: Group, images: Tensor | None, *, signs: Tensor | None = None, label: str) -> None:
+        super().__init__(group, group.order if images is None else images.shape[1], label)
+        if images is None and group.order**2 <= _TABLE_ENTRIES:
+            images = group.table()
+        self.register_buffer("images", images, persistent=False)
+        self.register_buffer("signs", None if signs is None else signs.to(torch.int8), persistent=False)
+
+    def move(self, g: Tensor) -> Tensor:
+        """g·i for every point i: LongTensor [*g.shape, dim]."""
+        if self.images is None:
+            return self.group.product(g[..., None], torch.arange(self.dim, device=g.device))
+        return self.images.to(g.device)[g]
+
+    def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
+        """Entry j of ρ(g)x is the entry g⁻¹·j of x, times its sign."""
+        source = self.move(self.group.inverse(g))
+        size, copies, _, inner = x.shape
+        if inner == 1:
+            moved = torch.gather(x, 2, source[:, None, :, None].expand(x.shape))
+        else:
+            # Whole rows move together: selecting rows is several times faster than gathering numbers.
+            first = torch.arange(size * copies, device=x.device).view(size, copies, 1) * self.dim
+            rows = (first + source[:, None]).reshape(-1)
+            moved = x.reshape(-1, inner).index_select(0, rows).view(x.shape)
+        if self.signs is None:
+            return moved
+        signs = torch.gather(self.signs.to(g.device)[g], 1, source)
+        return moved * signs.to(x.dtype)[:, None, :, None]
+
+    def matrix(self, g: int | Tensor) -> Tensor:
+        """The (signed) permutation matrices of the elements."""
+        g = self._indices(g)
+        images = self.move(g)
+        matrix = torch.zeros(*g.shape, self.dim, self.dim, dtype=torch.float64, device=g.device)
+        values = torch.ones((), dtype=torch.float64, device=g.device).expand(images.shape)
+        if self.signs is not None:
+            values = self.signs.to(g.device)[g].double()
+        return matrix.scatter(-2, images[..., None, :], values[..., None, :])
+
+    @property
+    def character(self) -> Tensor:
+        """The number of fixed points of each element, each with its sign."""
+        if self.images is None:
+            character = torch.zeros_like(self.group.elements, dtype=torch.float64)
+            character[0] = self.group.order
+            return character
+        fixed = self.images == torch.arange(self.dim, device=self.images.device)
+        return (fixed.double() if self.signs is None else fixed * self.signs.double()).sum(1)
+
+
+class MatrixRepresentation(Representation):
+    """A representation by dense matrices: one batched matrix product.
+
+    Args:
+        group: the group G.
+        matrices: float64 or complex128 [order, dim, dim].
+        label: how the representation is printed.
+    """
+
+    matrices: Tensor
+
+    def __init__(self, group: Group, matrices: Tensor, *, label: str) -> None:
+        super().__init__(group, matrices.shape[-1], label)
+        self.register_buffer("matrices", matrices, persistent=False)
+
+    def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
+        """The matrix of each sample's element times its vectors."""
+        if not (x.is_floating_point() or x.is_complex()):
+            raise RepresentationError(
+                f"{self.label} acts by matrices on floating vectors; got {x.dtype}. Convert the vectors first."
+            )
+        if self.matrices.is_complex() and not x.is_complex():
+            raise RepresentationError(f"{self.label} has complex matrices; got real vectors ({x.dtype}).")
+        # Round the smaller of table and batch to the dtype of x.
+        table = self.matrices.to(x.device)
+        if len(table) <= len(g):
+            table = table.to(x.dtype)
+        matrices = table[g].to(x.dtype)
+        if x.shape[-1] == 1:
+            return torch.bmm(x[..., 0], matrices.mT)[..., None]
+        return torch.matmul(matrices[:, None], x)
+
+    def matrix(self, g: int | Tensor) -> Tensor:
+        """The matrices of the elements."""
+        g = self._indices(g)
+        return self.matrices.to(g.device)[g]
+
+    @property
+    def character(self) -> Tensor:
+        """The traces."""
+        return self.matrices.diagonal(dim1=-2, dim2=-1).sum(-1)
+
+
+class DirectSumRepresentation(Representation):
+    """Blocks side by side: ``n₁ρ₁ ⊕ n₂ρ₂ ⊕ …``; the copies of one block follow each other.
+
+    Args:
+        blocks: (ρ, multiplicity) pairs over one group.
+        label: how the representation is printed; put together from the blocks if not given.
+    """
+
+    def __init__(self, blocks: Sequence[tuple[Representation, int]], *, label: str | None = None) -> None:
+        if not blocks:
+            raise RepresentationError("a direct sum needs at least one representation.")
+        group = blocks[0][0].group
+        for rho, multiplicity in blocks:
+            if rho.group != group:
+                raise RepresentationError(
+                    f"a direct sum is over one group; got representations of {group.label} and of {rho.group.label}."
+                )
+            if isinstance(multiplicity, bool) or int(multiplicity) != multiplicity or multiplicity < 0:
+                raise RepresentationError(f"a multiplicity is an integer ≥ 0; got {multiplicity!r} of {rho.label}.")
+        if label is None:
+            parts = [
+                rho.label if count == 1 else f"{count} {f'({rho.label})' if ' ' in rho.label else rho.label}"
+                for rho, count in blocks
+                if count
+            ]
+            label = " ⊕ ".join(parts) or "0"
+        super().__init__(group, sum(rho.dim * count for rho, count in blocks), label)
+        self.parts = nn.ModuleList(rho for rho, _ in blocks)
+        self.multiplicities = tuple(int(count) for _, count in blocks)
+
+    @property
+    def blocks(self) -> list[tuple[Representation, int]]:
+        """The (ρ, multiplicity) pairs."""
+        return list(zip(self.parts, self.multiplicities, strict=True))  # type: ignore[arg-type]
+
+    def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
+        """Each block on its own entries."""
+        size, copies, _, inner = x.shape
+        pieces = x.split([rho.dim * count for rho, count in self.blocks], dim=2)
+        moved = [
+            rho.apply_blocks(piece.reshape(size, copies * count, rho.dim, inner), g).reshape(piece.shape)
+            for (rho, count), piece in zip(self.blocks, pieces, strict=True)
+            if count
+        ]
+        if not moved:
+            return x
+        return moved[0] if len(moved) == 1 else torch.cat(moved, dim=2)
+
+    def matrix(self, g: int | Tensor) -> Tensor:
+        """The block-diagonal matrices of the elements."""
+        g = self._indices(g)
+        blocks = [rho.matrix(g) for rho, count in self.blocks for _ in range(count)]
+        dtype = torch.complex128 if any(block.is_complex() for block in blocks) else torch.float64
+        matrix = torch.zeros(*g.shape, self.dim, self.dim, dtype=dtype, device=g.device)
+        start = 0
+        for block in blocks:
+            end = start + block.shape[-1]
+            matrix[..., start:end, start:end] = block
+            start = end
+        return matrix
+
+    @property
+    def character(self) -> Tensor:
+        """The sum of the blocks' characters."""
+        total = torch.zeros_like(self.group.elements, dtype=torch.float64)
+        for rho, count in self.blocks:
+            total = total + count * rho.character
+        return total
+
+
+def check_size(group: Group, dim: int, limit: int = 1 << 27) -> None:
+    """Refuse to make |G| dense matrices that would take more than a gigabyte."""
+    if group.order * dim * dim > limit:
+        raise GroupTooLargeError(
+            f"{group.order} matrices of {dim}×{dim} for {group.label} would take "
+            f"{group.order * dim * dim * 8 / 2**30:.1f} GiB. Use a permutation representation, or a smaller group."
+        )
