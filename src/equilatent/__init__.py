@@ -1,5 +1,17 @@
 """Approximate equivariance with a finite group for any PyTorch network, with no extra parameters."""
 
-from equilatent import actions, errors, groups, reps
+import importlib
+from types import ModuleType
 
-__all__ = ["actions", "errors", "groups", "reps"]
+from equilatent import actions, errors, groups, metrics, objective, reps
+from equilatent.objective import Objective
+
+__all__ = ["Objective", "actions", "errors", "groups", "metrics", "objective", "reps", "testing"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> ModuleType:
+    # Parts that not every user needs are imported when they are first used.
+    if name in ("testing",):
+        return importlib.import_module(f"equilatent.{name}")
+    raise AttributeError(f"module 'equilatent' has no attribute {name!r}")

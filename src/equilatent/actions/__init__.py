@@ -6,7 +6,6 @@ from equilatent.actions._action import (
     ComposedAction,
     FunctionAction,
     LabelsAction,
-    PartsAction,
     SupportsAction,
     TrivialAction,
     describe_action,
@@ -24,6 +23,7 @@ from equilatent.actions._constructors import (
     volume,
 )
 from equilatent.actions._grid import GridAction
+from equilatent.actions._parts import PartsAction
 
 __all__ = [
     "Action",

@@ -21,7 +21,6 @@ __all__ = [
     "ComposedAction",
     "FunctionAction",
     "LabelsAction",
-    "PartsAction",
     "SupportsAction",
     "TrivialAction",
 ]
@@ -34,7 +33,7 @@ class SupportsAction(Protocol):
     group: Group
 
     def __call__(self, x: Tensor, g: Tensor) -> Tensor:
-        """x moved by g, each sample by its own element."""
+        """X moved by g, each sample by its own element."""
         ...
 
 
@@ -150,83 +149,6 @@ class ChannelsAction(Action):
         copies = math.prod(x.shape[1 : axis + 1]) // self.rho.dim
         blocks = x.reshape(len(x), copies, self.rho.dim, math.prod(x.shape[axis + 1 :]))
         return self.rho.apply_blocks(blocks, g).reshape(x.shape)
-
-
-class PartsAction(Action):
-    """A direct product moving parts of the input, each factor its own part.
-
-    Args:
-        group: a direct product.
-        actions: one action for each factor.
-        windows: for each part a slice for each of the last axes; None for equal parts along `axis`.
-        axis: the axis that is cut into equal parts if there are no windows.
-    """
-
-    def __init__(
-        self,
-        group: Group,
-        actions: Sequence[SupportsAction],
-        *,
-        windows: Sequence[Sequence[slice]] | None = None,
-        axis: int = -1,
-    ) -> None:
-        super().__init__(group)
-        if len(group.factors) != len(actions):
-            raise ActionError(
-                f"parts needs a direct product with a factor for each of its {len(actions)} actions; {group.label} has "
-                f"{len(group.factors)} factors. Make one with eq.groups.direct_product(…)."
-            )
-        for number, (factor, action) in enumerate(zip(group.factors, actions, strict=True)):
-            if action.group != factor:
-                raise ActionError(
-                    f"part {number} is moved by {action.group.label}, but factor {number} of {group.label} is "
-                    f"{factor.label}."
-                )
-        if windows is not None and len(windows) != len(actions):
-            raise ActionError(f"{len(actions)} actions need {len(actions)} windows; got {len(windows)}.")
-        self.actions = nn.ModuleList(actions)  # type: ignore[arg-type]
-        self.windows = None if windows is None else tuple(tuple(window) for window in windows)
-        if self.windows is not None:
-            _refuse_overlap(self.windows)
-        self.axis = axis
-
-    def describe(self) -> str:
-        """The action in words."""
-        return f"{self.group.label} on {len(self.actions)} parts"
-
-    def move(self, x: Tensor, g: Tensor) -> Tensor:
-        """Each part moved by its component of g; what lies in no window stays."""
-        components = self.group.split(g)
-        if self.windows is None:
-            count, size = len(self.actions), x.shape[self.axis]
-            if size % count:
-                raise ActionError(
-                    f"axis {self.axis} has {size} entries, which cannot be cut into {count} equal parts. Pass windows."
-                )
-            pieces = x.split(size // count, dim=self.axis)
-            moved = [act(piece, h) for act, piece, h in zip(self.actions, pieces, components, strict=True)]
-            return torch.cat(moved, dim=self.axis)
-        result = x.clone()
-        for act, window, component in zip(self.actions, self.windows, components, strict=True):
-            for part, size in zip(reversed(window), reversed(x.shape), strict=False):
-                if part.stop is not None and part.stop > size:
-                    raise ActionError(f"the window {window} reaches beyond a tensor of shape {list(x.shape)}.")
-            result[(..., *window)] = act(x[(..., *window)], component)
-        return result
-
-
-def _refuse_overlap(windows: Sequence[Sequence[slice]]) -> None:
-    for number, first in enumerate(windows):
-        for second in windows[:number]:
-            if len(first) != len(second):
-                raise ActionError("every window needs a slice for the same axes.")
-            if all(_ranges_meet(a, b) for a, b in zip(first, second, strict=True)):
-                raise ActionError(f"the windows {tuple(second)} and {tuple(first)} overlap; parts are moved independently.")
-
-
-def _ranges_meet(a: slice, b: slice) -> bool:
-    bounds = [(part.start or 0, float("inf") if part.stop is None else part.stop) for part in (a, b)]
-    return max(bounds[0][0], bounds[1][0]) < min(bounds[0][1], bounds[1][1])
 
 
 class ComposedAction(Action):

@@ -14,11 +14,11 @@ from equilatent.actions._action import (
     ComposedAction,
     FunctionAction,
     LabelsAction,
-    PartsAction,
     SupportsAction,
     TrivialAction,
 )
 from equilatent.actions._grid import GridAction
+from equilatent.actions._parts import PartsAction
 from equilatent.errors import ActionError
 from equilatent.groups import Group
 from equilatent.reps import Representation

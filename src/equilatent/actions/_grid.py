@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from equilatent.actions._action import Action
+from equilatent.actions._gather import PointGather
 from equilatent.errors import ActionError
 from equilatent.groups import Group
 from equilatent.groups._words import format_word
@@ -19,9 +20,6 @@ from equilatent.reps import PermutationRepresentation
 from equilatent.reps._constructors import extend
 
 __all__ = ["GridAction"]
-
-#: Index tables of a grid size are kept up to so many entries (32 MB); beyond, indices are made for the batch alone.
-_TABLE_ENTRIES = 1 << 22
 
 
 class GridAction(Action):
@@ -71,14 +69,16 @@ class GridAction(Action):
         self.register_buffer("_source", torch.from_numpy(np.abs(linear).argmax(2)), persistent=False)
         self.register_buffer("_sign", torch.from_numpy(linear.sum(2)), persistent=False)
         self.register_buffer("_shift", torch.from_numpy(motions[:, : self.ndim, self.ndim]), persistent=False)
-        self._tables: dict[tuple[tuple[int, ...], torch.device], Tensor] = {}
+        self._gather = PointGather(group.order)
 
     _source: Tensor
     _sign: Tensor
     _shift: Tensor
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**super().__getstate__(), "_tables": {}}  # type: ignore[misc]
+    @property
+    def is_trailing(self) -> bool:
+        """Whether the grid's axes are the last axes of the tensor, in order."""
+        return self.axes == tuple(range(-self.ndim, 0))
 
     def describe(self) -> str:
         """The action in words."""
@@ -93,7 +93,7 @@ class GridAction(Action):
         return affine
 
     def _multiply(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        product = left @ right
+        product: np.ndarray = left @ right
         product[..., : self.ndim, self.ndim] %= self._period
         return product
 
@@ -143,7 +143,7 @@ class GridAction(Action):
                 images[target == axis_to, number] = list(along).index(axis_to)
         return PermutationRepresentation(self.group, images, signs=signs, label="vector components")
 
-    def source_index(self, g: Tensor, shape: Sequence[int]) -> Tensor:
+    def source_index(self, g: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The flat index of the point that each point of the moved grid is read from: LongTensor [len(g), prod(shape)].
 
         Args:
@@ -175,23 +175,12 @@ class GridAction(Action):
         last = tuple(range(-self.ndim, 0))
         grid = x.movedim(self.axes, last)
         shape = tuple(grid.shape[-self.ndim :])
-        self._check_shape(shape)
-        flat = grid.reshape(len(x), -1, math.prod(shape)) if x.numel() else grid.reshape(len(x), 0, math.prod(shape))
-        index = self._index(g, shape)[:, None].expand(flat.shape)
-        return torch.gather(flat, 2, index).view(grid.shape).movedim(last, self.axes)
+        self.check_shape(shape)
+        flat = grid.reshape(len(x), math.prod(grid.shape[1 : -self.ndim]), math.prod(shape))
+        return self._gather(flat, g, shape, self.source_index).view(grid.shape).movedim(last, self.axes)
 
-    def _index(self, g: Tensor, shape: tuple[int, ...]) -> Tensor:
-        if torch.compiler.is_compiling() or self.group.order * math.prod(shape) > _TABLE_ENTRIES:
-            return self.source_index(g, shape)
-        table = self._tables.get((shape, g.device))
-        if table is None:
-            while len(self._tables) >= 4:
-                self._tables.pop(next(iter(self._tables)))
-            table = self.source_index(torch.arange(self.group.order, device=g.device), shape)
-            self._tables[shape, g.device] = table
-        return table.index_select(0, g)
-
-    def _check_shape(self, shape: tuple[int, ...]) -> None:
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Refuse a grid that the group does not map to itself."""
         if self._period > 1:
             for axis, length in enumerate(shape):
                 if (self._shift[:, axis] * length % self._period).any():
@@ -223,5 +212,3 @@ def _signed_permutation(name: str, value: npt.ArrayLike) -> np.ndarray:
             f"and mirrors). It is {array.round(3).tolist()}."
         )
     return rounded.astype(np.int64)
-
-

@@ -287,7 +287,9 @@ def from_permutations(
         images[name] = image
     degrees = {len(image) for image in images.values()}
     if len(degrees) > 1:
-        raise GroupError(f"the generators permute different numbers of points: {sorted(degrees)}. Pad them with fixed points.")
+        raise GroupError(
+            f"the generators permute different numbers of points: {sorted(degrees)}. Pad them with fixed points."
+        )
     degree = degrees.pop() if degrees else 0
     law = PermutationLaw(_generated_permutations(list(images.values()), degree))
     found = {name: _index_of(law, image) for name, image in images.items()}
@@ -450,7 +452,9 @@ def from_table(
         raise GroupTooLargeError(f"product tables are taken up to order {Group.TABLE_LIMIT}; got {order}.")
     everything = np.arange(order)
     if (array[0] != everything).any() or (array[:, 0] != everything).any():
-        raise GroupError("element 0 of a product table must be the identity. Renumber the elements so that it comes first.")
+        raise GroupError(
+            "element 0 of a product table must be the identity. Renumber the elements so that it comes first."
+        )
     for axis, name in ((1, "row"), (0, "column")):
         wrong = (np.sort(array, axis=axis) != (everything if axis == 1 else everything[:, None])).any(axis)
         if wrong.any():
@@ -467,8 +471,12 @@ def from_table(
         different = array[array[:, x]] != array[:, array[x]]
         if different.any():
             a, b = (int(part) for part in np.argwhere(different)[0])
-            raise GroupError(f"the product table is not associative: ({a}·{x})·{b} ≠ {a}·({x}·{b}), with {x} = {name!r}.")
-    group = Group(TableLaw(torch.from_numpy(array.astype(np.int64))), generators, label=label or f"table of order {order}")
+            raise GroupError(
+                f"the product table is not associative: ({a}·{x})·{b} ≠ {a}·({x}·{b}), with {x} = {name!r}."
+            )
+    group = Group(
+        TableLaw(torch.from_numpy(array.astype(np.int64))), generators, label=label or f"table of order {order}"
+    )
     _ = group.spanning_tree  # refuses generators that do not generate
     return group
 
@@ -485,5 +493,3 @@ def _greedy_generators(table: np.ndarray) -> list[int]:
             frontier = reached[~known[reached]]
             known[frontier] = True
     return generators
-
-

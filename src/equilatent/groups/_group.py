@@ -59,7 +59,7 @@ class SpanningTree:
     def levels(self) -> Iterator[np.ndarray]:
         """The elements one step further from the identity each time, the identity itself left out."""
         bounds = np.searchsorted(self.depth[self.order], np.arange(1, self.depth.max(initial=0) + 2))
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, end in itertools.pairwise(bounds):
             yield self.order[start:end]
 
     def word(self, element: int) -> Word:
@@ -219,7 +219,9 @@ class Group:
             GroupError: for another dtype than an integer one, or for an index out of range.
         """
         if not isinstance(elements, Tensor):
-            raise GroupError(f"elements of {self.label} come as a LongTensor of indices; got {type(elements).__name__}.")
+            raise GroupError(
+                f"elements of {self.label} come as a LongTensor of indices; got {type(elements).__name__}."
+            )
         if elements.dtype != torch.long:
             if elements.is_floating_point() or elements.is_complex() or elements.dtype == torch.bool:
                 raise GroupError(
@@ -298,7 +300,7 @@ class Group:
     @overload
     def power(self, a: Tensor, exponent: int | Tensor) -> Tensor: ...
     def power(self, a: int | Tensor, exponent: int | Tensor) -> int | Tensor:
-        """a to an integer power (negative ones too), by repeated squaring; tensors broadcast."""
+        """A to an integer power (negative ones too), by repeated squaring; tensors broadcast."""
         if not isinstance(a, Tensor):
             return int(self.power(torch.tensor(self._check_int(a)), int(exponent)))
         base = self.check(a)
@@ -318,8 +320,8 @@ class Group:
     @overload
     def conjugate(self, a: Tensor, by: Tensor | int) -> Tensor: ...
     def conjugate(self, a: int | Tensor, by: int | Tensor) -> int | Tensor:
-        """by · a · by⁻¹."""
-        return self.product(self.product(by, a), self.inverse(by))  # type: ignore[arg-type,call-overload]
+        """By · a · by⁻¹."""
+        return self.product(self.product(by, a), self.inverse(by))
 
     @overload
     def element_order(self, a: int) -> int: ...
@@ -485,12 +487,10 @@ class Group:
         if len(components) != len(self.factors):
             raise GroupError(f"{self.label} has {len(self.factors)} factors; got {len(components)} components.")
         if any(isinstance(part, Tensor) for part in components):
-            parts = [
-                factor.check(torch.as_tensor(part)) for factor, part in zip(self.factors, components, strict=True)
-            ]
+            parts = [factor.check(torch.as_tensor(part)) for factor, part in zip(self.factors, components, strict=True)]
             return law.join(parts)
         pairs = zip(self.factors, components, strict=True)
-        return int(law.join([torch.tensor(factor._check_int(part)) for factor, part in pairs]))
+        return int(law.join([torch.tensor(factor._check_int(int(part))) for factor, part in pairs]))
 
     # Internals
 

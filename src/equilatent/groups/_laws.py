@@ -56,7 +56,7 @@ class Law(ABC):
 
     @abstractmethod
     def product(self, a: Tensor, b: Tensor) -> Tensor:
-        """ab for broadcastable LongTensors on one device."""
+        """Ab for broadcastable LongTensors on one device."""
 
     @abstractmethod
     def inverse(self, a: Tensor) -> Tensor:
@@ -93,9 +93,9 @@ class MetacyclicLaw(Law):
         if self.m == 1:
             return (a + b) % self.n
         i, j = a % self.n, a // self.n
-        k, l = b % self.n, b // self.n
-        wrapped = (j + l) // self.m
-        return (i + self._powers.on(a.device)[j] * k + self.t * wrapped) % self.n + self.n * ((j + l) % self.m)
+        k, h = b % self.n, b // self.n
+        wrapped = (j + h) // self.m
+        return (i + self._powers.on(a.device)[j] * k + self.t * wrapped) % self.n + self.n * ((j + h) % self.m)
 
     def inverse(self, a: Tensor) -> Tensor:
         if self.m == 1:

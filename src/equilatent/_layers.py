@@ -1,0 +1,93 @@
+"""Running a model and reading the output of named layers on the way, without leaving anything behind."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equilatent.errors import LatentError
+
+__all__ = ["evaluating", "find_layer", "run_with_layers"]
+
+#: Names under which wrappers (DistributedDataParallel, torch.compile) keep the model they wrap.
+_WRAPPERS = ("module", "_orig_mod")
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """The submodule of that dotted name, also inside a wrapped model.
+
+    Raises:
+        LatentError: if there is none; the message lists the nearest names.
+    """
+    if not isinstance(model, nn.Module):
+        raise LatentError(f"layer={name!r} is looked up in an nn.Module; the model is a {type(model).__name__}.")
+    for prefix in ("", *(f"{wrapper}." for wrapper in _WRAPPERS)):
+        with contextlib.suppress(AttributeError):
+            return model.get_submodule(prefix + name)
+    names = [known for known, _ in model.named_modules() if known]
+    close = difflib.get_close_matches(name, names, n=5, cutoff=0.4) or names[-5:]
+    raise LatentError(
+        f"{type(model).__name__} has no layer {name!r}. The nearest names are {', '.join(map(repr, close)) or '(none)'}; "
+        "all of them: dict(model.named_modules())."
+    )
+
+
+def run_with_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[Any, dict[str, Tensor]]:
+    """The model's output and the output of each named layer.
+
+    The hooks are removed whatever happens. Of a layer that returns a tuple the first entry is taken.
+
+    Raises:
+        LatentError: if a layer does not exist, does not run exactly once, or returns no tensor of this batch.
+    """
+    seen: dict[str, list[Any]] = {name: [] for name in names}
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            calls = seen[name]
+            handle = find_layer(model, name).register_forward_hook(
+                lambda _m, _i, output, calls=calls: calls.append(output)
+            )
+            stack.callback(handle.remove)
+        output = model(x)
+    latents = {}
+    for name, calls in seen.items():
+        if len(calls) != 1:
+            raise LatentError(
+                f"layer {name!r} ran {len(calls)} times in one forward pass; the latent must be a layer that runs once."
+            )
+        latent = calls[0][0] if isinstance(calls[0], tuple | list) and calls[0] else calls[0]
+        latents[name] = check_latent(latent, name, len(x))
+    return output, latents
+
+
+def check_latent(latent: Any, name: str, batch: int) -> Tensor:
+    """The latent itself, refused unless it is a floating tensor [batch, …]."""
+    if not isinstance(latent, Tensor):
+        raise LatentError(f"the latent {name!r} should be a tensor [B, …]; got {type(latent).__name__}.")
+    if latent.ndim < 2 or len(latent) != batch:
+        raise LatentError(
+            f"the latent {name!r} should be [{batch}, features, …], one row for each sample; its shape is "
+            f"{list(latent.shape)}."
+        )
+    if not latent.is_floating_point() and not latent.is_complex():
+        raise LatentError(f"the latent {name!r} should hold floating numbers; its dtype is {latent.dtype}.")
+    return latent
+
+
+@contextlib.contextmanager
+def evaluating(*modules: object) -> Iterator[None]:
+    """No gradients and evaluation mode inside; each submodule's own mode is restored behind."""
+    modes = [(part, part.training) for module in modules if isinstance(module, nn.Module) for part in module.modules()]
+    try:
+        for part, _ in modes:
+            part.training = False
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes:
+            part.training = mode

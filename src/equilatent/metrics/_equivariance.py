@@ -1,0 +1,151 @@
+"""How far a model, or one of its layers, is from being equivariant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from equilatent._layers import evaluating, run_with_layers
+from equilatent.actions import SupportsAction
+from equilatent.errors import ActionError, EquilatentError, GroupTooLargeError, NonFiniteError
+from equilatent.groups import Group
+
+__all__ = ["EquivarianceError", "equivariance_error"]
+
+#: Without a choice of elements, groups up to this order are measured whole.
+_WHOLE_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class EquivarianceError:
+    """Mean squares of ρ_Y(g) f(x) − f(ρ_X(g) x), for each element over all samples.
+
+    Attributes:
+        group: the group.
+        elements: the elements that were measured, LongTensor [n].
+        absolute: mean square of the difference, float64 [n], ≥ 0; 0 means exactly equivariant.
+        relative: the same over the mean square of f(ρ_X(g) x), float64 [n]; 0 means exactly equivariant, 1 that the
+            error is as large as the output itself, and about 2 is what two unrelated outputs of mean zero give.
+    """
+
+    group: Group
+    elements: Tensor
+    absolute: Tensor
+    relative: Tensor
+
+    @property
+    def mean_absolute(self) -> float:
+        """Mean over the elements of `absolute`."""
+        return float(self.absolute.mean())
+
+    @property
+    def mean_relative(self) -> float:
+        """Mean over the elements of `relative`."""
+        return float(self.relative.mean())
+
+    @property
+    def worst(self) -> int:
+        """The element of the largest relative error."""
+        return int(self.elements[self.relative.argmax()])
+
+    def __str__(self) -> str:
+        return (
+            f"equivariance error over {len(self.elements)} elements of {self.group.label}: relative "
+            f"{self.mean_relative:.3g} (0: exactly equivariant, 1: as large as the output), absolute "
+            f"{self.mean_absolute:.3g}; worst element {self.group.name(self.worst)!r} ({float(self.relative.max()):.3g})"
+        )
+
+
+def equivariance_error(
+    model: Callable[[Tensor], Any],
+    input: SupportsAction,
+    output: SupportsAction,
+    x: Tensor,
+    *,
+    layer: str | None = None,
+    elements: Tensor | None = None,
+    batch_size: int = 512,
+) -> EquivarianceError:
+    """The equivariance error of a model, or of one of its layers, between two actions.
+
+    The model is run in evaluation mode without gradients, and left in the mode it was in.
+
+    Args:
+        model: any callable on tensors; an nn.Module if `layer` is given.
+        input: how the group acts on x.
+        output: how it acts on what the model (or the layer) returns.
+        x: samples [N, …], N > 0.
+        layer: dotted name of the layer to read instead of the model's output.
+        elements: LongTensor of elements to measure; all of them by default.
+        batch_size: how many samples go through the model at once.
+
+    Raises:
+        ActionError: for an empty batch, an output that is no tensor, or actions of two groups.
+        GroupTooLargeError: if the group is too large to be measured whole and no elements are given.
+        NonFiniteError: if an output holds NaN or infinity.
+
+    >>> import torch, equilatent as eq
+    >>> G = eq.groups.dihedral(4)
+    >>> act = eq.actions.image(G)
+    >>> x = torch.randn(8, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    >>> eq.metrics.equivariance_error(torch.nn.ReLU(), act, act, x).mean_relative
+    0.0
+    >>> first_row = lambda x: x[:, 0, 0]
+    >>> error = eq.metrics.equivariance_error(first_row, act, eq.actions.trivial(G), x)
+    >>> round(error.mean_relative, 1), error.relative[0].item()
+    (1.6, 0.0)
+    """
+    group = input.group
+    if output.group != group:
+        raise ActionError(
+            f"the input is moved by {group.label}, but the output by {output.group.label}. Use one group for both."
+        )
+    if not isinstance(x, Tensor) or not len(x):
+        raise ActionError("the equivariance error of an empty batch means nothing; give at least one sample.")
+    if elements is None:
+        if group.order > _WHOLE_GROUP:
+            raise GroupTooLargeError(
+                f"{group.label} has {group.order} elements; measure some of them: elements=G.sample(256)."
+            )
+        elements = group.elements
+    elements = group.check(elements).reshape(-1).to(x.device)
+    if not len(elements):
+        raise EquilatentError("no elements to measure: elements is empty.")
+
+    def run(samples: Tensor) -> Tensor:
+        if layer is None:
+            result = model(samples)
+        else:
+            result = run_with_layers(model, samples, [layer])[1][layer]  # type: ignore[arg-type]
+        if not isinstance(result, Tensor) or not len(result) == len(samples):
+            raise ActionError(f"the model should return a tensor [B, …] to be measured; got {type(result).__name__}.")
+        return result
+
+    difference, power, entries = (torch.zeros(len(elements), dtype=torch.float64, device=x.device) for _ in range(3))
+    modules = [part for part in (model, input, output) if isinstance(part, nn.Module)]
+    with evaluating(*modules):
+        plain = torch.cat([run(samples) for samples in x.split(batch_size)])
+        if not torch.isfinite(plain).all():
+            raise NonFiniteError("the model's output on x holds NaN or infinity; its equivariance cannot be measured.")
+        # Every pair of an element and a sample, in batches of one size whatever the two counts are.
+        for pairs in torch.arange(len(elements) * len(x), device=x.device).split(batch_size):
+            which, sample = pairs // len(x), pairs % len(x)
+            g = elements[which]
+            target = run(input(x[sample], g)).double()
+            moved = output(plain[sample], g).double()
+            if moved.shape != target.shape:
+                raise ActionError(f"outputs of shapes {list(moved.shape)} and {list(target.shape)} cannot be compared.")
+            if not torch.isfinite(target).all():
+                raise NonFiniteError("the model's output on moved samples holds NaN or infinity.")
+            rows = (len(target), -1)
+            difference.index_add_(0, which, (moved - target).square().reshape(rows).sum(1))
+            power.index_add_(0, which, target.square().reshape(rows).sum(1))
+            entries.index_add_(0, which, torch.full_like(g, target[0].numel(), dtype=torch.float64))
+    tiny = torch.finfo(torch.float64).tiny
+    return EquivarianceError(
+        group, elements.cpu(), (difference / entries).cpu(), (difference / power.clamp_min(tiny)).cpu()
+    )

@@ -1,0 +1,388 @@
+"""The training objective of section 5: a fixed representation on the latent, imposed by one extra loss term."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+
+from equilatent._layers import check_latent, evaluating, run_with_layers
+from equilatent.actions import Action, SupportsAction
+from equilatent.errors import ActionError, LatentError, NonFiniteError, RepresentationError
+from equilatent.groups import Group
+from equilatent.objective._describe import describe_layer
+from equilatent.reps import Representation, padded_regular
+
+__all__ = ["Distance", "Draw", "Model", "Objective", "Passes", "Terms"]
+
+Distance: TypeAlias = Literal["mse", "relative"]
+Draw: TypeAlias = Literal["uniform", "non_identity", "orbit"]
+Passes: TypeAlias = Literal["joint", "separate"]
+#: A module whose latent is a named layer, a module that returns (output, latent), or an (encoder, decoder) pair.
+Model: TypeAlias = "nn.Module | tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Any]]"
+
+#: What the latent is called in messages and records when it is not a named layer.
+_UNNAMED = "latent"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What one evaluation of the objective consisted of: detached scalars, on the device of the loss.
+
+    Attributes:
+        loss: the weighted total.
+        task: the task loss on (x, y), unweighted.
+        shifted_task: the task loss on (ρ_X(g) x, ρ_Y(g) y), unweighted; None if its weight is 0.
+        equivariance: the distance between ρ_Z(g) E(x) and E(ρ_X(g) x) in each layer, unweighted.
+        relative_error: their mean square difference over the mean square of E(ρ_X(g) x) in each layer, whatever the
+            distance: 0 is exactly equivariant, 1 as large as the latent itself.
+    """
+
+    loss: Tensor
+    task: Tensor
+    shifted_task: Tensor | None
+    equivariance: Mapping[str, Tensor]
+    relative_error: Mapping[str, Tensor]
+
+    def as_floats(self) -> dict[str, float]:
+        """All terms as plain floats, ready for a logger; several layers are told apart as ``"name/layer"``.
+
+        Waits for the device, as any ``.item()`` does.
+        """
+        floats = {"loss": float(self.loss), "task": float(self.task)}
+        if self.shifted_task is not None:
+            floats["shifted_task"] = float(self.shifted_task)
+        for name, values in (("equivariance", self.equivariance), ("relative_error", self.relative_error)):
+            for layer, value in values.items():
+                floats[name if len(values) == 1 else f"{name}/{layer}"] = float(value)
+        return floats
+
+
+class Objective(nn.Module):
+    """Task loss, task loss on the moved pair, and the equivariance of the latent (paper, section 5).
+
+    For a batch (x, y) and elements g drawn uniformly,
+
+        loss = w · L(D(E x), y) + w' · L(D(E ρ_X(g) x), ρ_Y(g) y) + Σ_layers λ · distance(ρ_Z(g) E x, E ρ_X(g) x).
+
+    The model is unchanged: no parameters, no hooks that stay, nothing extra at inference.
+
+    Args:
+        group: the finite group G.
+        input: how G acts on x.
+        output: how G acts on targets y; `actions.trivial` for an invariant task.
+        task_loss: ``task_loss(model_output, target)``, a scalar *mean* over the batch.
+        layer: the layer whose output is the latent, by its dotted name (``"encoder.9"``); several as a sequence, or as
+            a mapping to their own strengths. None if the model is an (encoder, decoder) pair or returns
+            (output, latent).
+        latent: ρ_Z. ``"regular"`` is `reps.padded_regular` over the feature axis (equation 5); or any representation
+            (acting along the feature axis) or action, such as ``actions.image(G)`` on a spatial latent (section 6.3) or
+            ``actions.compose(actions.image(G), reps.padded_regular(G, 96))`` for both together. A mapping gives each
+            layer its own.
+        latent_axis: the feature axis of the latent.
+        strength: λ, for layers that have no strength of their own.
+        task_weight: w.
+        shifted_task_weight: w'.
+        distance: ``"mse"``, the mean square of the paper, or ``"relative"``, the mean square over that of E(ρ_X(g) x),
+            which cannot be met by shrinking the latent.
+        draw: ``"uniform"`` draws one element a sample, ``"non_identity"`` never the identity, ``"orbit"`` uses every
+            element for every sample (|G| times the cost).
+        passes: ``"joint"`` sends x and ρ_X(g) x through the model as one batch, so that batch norm sees both with the
+            same statistics; ``"separate"`` sends them one after the other, so that each is normalised by its own, and
+            running statistics are updated twice.
+        pair_fraction: the part of each batch that gets a second pass, in (0, 1]. Which samples is drawn afresh each
+            time, so that every term stays an unbiased estimate.
+        generator: the source of randomness.
+        check_finite: raise `NonFiniteError` naming the term when the loss is NaN or infinite. On an accelerator this
+            waits for the device once a step.
+
+    >>> import torch, equilatent as eq
+    >>> from torch import nn
+    >>> G = eq.groups.dihedral(4)
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(36, 16), nn.ReLU(), nn.Linear(16, 3))
+    >>> objective = eq.Objective(
+    ...     G, input=eq.actions.image(G), output=eq.actions.trivial(G),
+    ...     task_loss=nn.functional.cross_entropy, layer="1", strength=1.0)
+    >>> loss, terms = objective(model, torch.randn(32, 1, 6, 6), torch.randint(3, (32,)))
+    >>> sorted(terms.as_floats())
+    ['equivariance', 'loss', 'relative_error', 'shifted_task', 'task']
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        *,
+        input: SupportsAction,
+        output: SupportsAction,
+        task_loss: Callable[[Any, Tensor], Tensor],
+        layer: str | Sequence[str] | Mapping[str, float] | None = None,
+        latent: Literal["regular"] | SupportsAction | Mapping[str, Literal["regular"] | SupportsAction] = "regular",
+        latent_axis: int = 1,
+        strength: float = 1.0,
+        task_weight: float = 0.5,
+        shifted_task_weight: float = 0.5,
+        distance: Distance = "mse",
+        draw: Draw = "uniform",
+        passes: Passes = "joint",
+        pair_fraction: float = 1.0,
+        generator: torch.Generator | None = None,
+        check_finite: bool = True,
+    ) -> None:
+        super().__init__()
+        self.group = group
+        self.task_loss = task_loss
+        self.strengths = _strengths(layer, strength)
+        self.named = layer is not None
+        self.latent_axis = latent_axis
+        self.task_weight = _weight("task_weight", task_weight)
+        self.shifted_task_weight = _weight("shifted_task_weight", shifted_task_weight)
+        self.distance = _choice("distance", distance, Distance)
+        self.draw = _choice("draw", draw, Draw)
+        self.passes = _choice("passes", passes, Passes)
+        if not 0 < pair_fraction <= 1:
+            raise LatentError(
+                f"pair_fraction is the part of a batch that gets a second pass, in (0, 1]; got {pair_fraction!r}."
+            )
+        self.pair_fraction = pair_fraction
+        self.generator = generator
+        self.check_finite = check_finite
+        self.input = self._of_this_group("input", input)
+        self.output = self._of_this_group("output", output)
+        chosen = latent if isinstance(latent, Mapping) else dict.fromkeys(self.strengths, latent)
+        if set(chosen) != set(self.strengths):
+            raise LatentError(f"latent is given for {sorted(chosen)}, but the layers are {sorted(self.strengths)}.")
+        self._latents: dict[str, Any] = {
+            name: None if value == "regular" else self._of_this_group("latent", value) for name, value in chosen.items()
+        }
+        self._modules_of_latents = nn.ModuleList(  # so that .to() reaches them
+            part for part in self._latents.values() if isinstance(part, nn.Module)
+        )
+        self._regular = nn.ModuleDict()
+
+    def forward(self, model: Model, x: Tensor, y: Tensor, *, g: Tensor | None = None) -> tuple[Tensor, Terms]:
+        """The loss of a batch and the terms it consists of.
+
+        Args:
+            model: see `layer`.
+            x: inputs [B, …], B > 0.
+            y: targets [B, …].
+            g: the elements to use, LongTensor [B], instead of drawing them (not with ``draw="orbit"``).
+
+        Returns:
+            The scalar loss to call ``backward`` on, and its `Terms`.
+
+        Raises:
+            LatentError: if the latent cannot be found or cannot carry the representation.
+            ActionError, GroupError: if an input or an element cannot be acted on, or the batch is empty.
+            NonFiniteError: if a term is NaN or infinite.
+        """
+        if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+            raise ActionError(f"x and y are tensors [B, …]; got {type(x).__name__} and {type(y).__name__}.")
+        if not len(x) or len(x) != len(y):
+            raise ActionError(
+                f"a batch has at least one sample and a target for each; got {len(x)} samples and {len(y)} targets. "
+                "Drop empty batches in the loader."
+            )
+        rows, g = self._pairs(len(x), x.device, g)
+        moved_x = self.input(x if rows is None else x[rows], g)
+        moved_y = self.output(y if rows is None else y[rows], g)
+        if self.passes == "joint":
+            both, latents = self._run(model, torch.cat([x, moved_x]))
+            plain_output, moved_output = _split(both, len(x))
+            plain = {name: latent[: len(x)] for name, latent in latents.items()}
+            moved = {name: latent[len(x) :] for name, latent in latents.items()}
+        else:
+            plain_output, plain = self._run(model, x)
+            moved_output, moved = self._run(model, moved_x)
+
+        task = self._task(plain_output, y)
+        shifted = self._task(moved_output, moved_y) if self.shifted_task_weight else None
+        loss = self.task_weight * task
+        if shifted is not None:
+            loss = loss + self.shifted_task_weight * shifted
+        equivariance, relative = {}, {}
+        for name, strength in self.strengths.items():
+            source = plain[name] if rows is None else plain[name][rows]
+            expected = self._act(name, source, g)
+            dtype = torch.promote_types(expected.dtype, torch.float32)
+            target = moved[name].to(dtype)
+            error = (expected.to(dtype) - target).abs().square().mean()
+            power = target.abs().square().mean()
+            ratio = error / power.clamp_min(torch.finfo(power.dtype).tiny)
+            distance = ratio if self.distance == "relative" else error
+            loss = loss + strength * distance
+            equivariance[name], relative[name] = distance.detach(), ratio.detach()
+        terms = Terms(
+            loss.detach(), task.detach(), None if shifted is None else shifted.detach(), equivariance, relative
+        )
+        if self.check_finite and not torch.compiler.is_compiling() and not torch.isfinite(terms.loss):
+            raise _not_finite(terms)
+        return loss, terms
+
+    def describe(self, model: Model, x: Tensor) -> str:
+        """What is imposed where, in words, for inputs like x [B, …].
+
+        For each layer: the latent's shape, the representation in copies and padding, and how many invariant numbers an
+        affine head can still read from an exactly equivariant latent, with a warning when they are fewer than the
+        outputs. The model runs once, in evaluation mode without gradients.
+
+        >>> import torch, equilatent as eq
+        >>> G = eq.groups.cyclic(4)
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 10))
+        >>> objective = eq.Objective(G, input=eq.reps.regular(G), output=eq.actions.trivial(G), layer="0",
+        ...                          task_loss=torch.nn.functional.cross_entropy)
+        >>> print(objective.describe(model, torch.randn(2, 4)))
+        C4 (4 elements) acts on the input by regular of C4, on the output by trivial action of C4.
+        Layer '0', latent [B, 6], strength 1 (mse): regular ⊕ 2 trivial, which is 1 copy of the regular representation
+        and 2 trivial features. From an exactly equivariant latent an affine head can read 3 invariant numbers.
+        Warning: the model has 10 invariant outputs, more than the 3 numbers ...
+        """
+        if not len(x):
+            raise ActionError("describe needs at least one sample, to see the shape of the latent.")
+        parts = model if isinstance(model, tuple) else (model,)
+        with evaluating(*parts):
+            output, latents = self._run(model, x)
+        outputs = output[0].numel() if isinstance(output, Tensor) else None
+        return describe_layer(
+            self.group,
+            self.input,
+            self.output,
+            [(name, latents[name], self._resolve(name, latents[name]), self.strengths[name]) for name in latents],
+            named=self.named,
+            distance=self.distance,
+            outputs=outputs,
+        )
+
+    def extra_repr(self) -> str:
+        """One line for ``print``."""
+        return f"group={self.group.label}, strengths={self.strengths}, distance={self.distance!r}, draw={self.draw!r}"
+
+    def _pairs(self, batch: int, device: torch.device, g: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """Which samples get a second pass (None for all, in order), and the element that moves each of them."""
+        count = max(1, round(self.pair_fraction * batch))
+        rows: Tensor | None = None
+        if count < batch:
+            source = self.generator.device if self.generator is not None else device
+            rows = torch.randperm(batch, generator=self.generator, device=source)[:count].to(device)
+        if self.draw == "orbit":
+            if g is not None:
+                raise ActionError("draw='orbit' uses every element; it cannot be given elements as well.")
+            whole = torch.arange(batch, device=device) if rows is None else rows
+            elements = self.group.elements.to(device)
+            return whole.repeat(len(elements)), elements.repeat_interleave(len(whole))
+        if g is not None:
+            if g.shape != (batch,):
+                raise ActionError(f"g holds one element for each sample: expected [{batch}], got {list(g.shape)}.")
+            return rows, g if rows is None else g.to(device)[rows]
+        identity = self.draw == "uniform"
+        return rows, self.group.sample(count, generator=self.generator, identity=identity, device=device)
+
+    def _run(self, model: Model, x: Tensor) -> tuple[Any, dict[str, Tensor]]:
+        """The output of the model and its latents by name."""
+        if self.named:
+            if isinstance(model, tuple):
+                raise LatentError("layer names a layer of one module; for an (encoder, decoder) pair leave it out.")
+            return run_with_layers(model, x, list(self.strengths))
+        if isinstance(model, tuple):
+            if len(model) != 2:
+                raise LatentError(f"a model given in parts is an (encoder, decoder) pair; got {len(model)} parts.")
+            encoder, decoder = model
+            latent = check_latent(encoder(x), _UNNAMED, len(x))
+            return decoder(latent), {_UNNAMED: latent}
+        returned = model(x)
+        if not isinstance(returned, tuple | list) or len(returned) != 2:
+            raise LatentError(
+                f"without layer=, the model returns (output, latent) or is an (encoder, decoder) pair; "
+                f"{type(model).__name__} returned {type(returned).__name__}. Name the layer that is the latent."
+            )
+        return returned[0], {_UNNAMED: check_latent(returned[1], _UNNAMED, len(x))}
+
+    def _resolve(self, name: str, latent: Tensor) -> SupportsAction:
+        """The representation on a latent; the padded regular one is made when its size is first seen."""
+        chosen = self._latents[name]
+        if chosen is not None:
+            return chosen
+        features = latent.shape[self.latent_axis]
+        key = str(features)
+        if key not in self._regular:
+            try:
+                self._regular[key] = padded_regular(self.group, features).to(latent.device)
+            except RepresentationError as error:
+                raise LatentError(f"the latent {name!r} is too narrow: {error}") from error
+        return self._regular[key]  # type: ignore[return-value]
+
+    def _act(self, name: str, latent: Tensor, g: Tensor) -> Tensor:
+        rho = self._resolve(name, latent)
+        try:
+            return rho(latent, g, dim=self.latent_axis) if isinstance(rho, Representation) else rho(latent, g)
+        except (RepresentationError, ActionError) as error:
+            raise LatentError(f"the latent {name!r} of shape {list(latent.shape)} cannot carry ρ_Z: {error}") from error
+
+    def _task(self, output: Any, target: Tensor) -> Tensor:
+        value = self.task_loss(output, target)
+        if not isinstance(value, Tensor) or value.ndim:
+            got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ActionError(f"task_loss should return a scalar tensor, the mean over the batch; got {got}.")
+        return value
+
+    def _of_this_group(self, name: str, action: Any) -> Any:
+        if not isinstance(action, Action | Representation) and not (hasattr(action, "group") and callable(action)):
+            raise ActionError(
+                f"{name} should be an action or a representation, such as eq.actions.image(G); got {action!r}. "
+                "Wrap a function with eq.actions.function(G, f)."
+            )
+        if action.group != self.group:
+            raise ActionError(
+                f"{name} is moved by {action.group.label}, but the objective imposes {self.group.label}. "
+                "Make all of them with the same group."
+            )
+        return action
+
+
+def _strengths(layer: str | Sequence[str] | Mapping[str, float] | None, strength: float) -> dict[str, float]:
+    if layer is None:
+        strengths: dict[str, float] = {_UNNAMED: strength}
+    elif isinstance(layer, str):
+        strengths = {layer: strength}
+    elif isinstance(layer, Mapping):
+        strengths = dict(layer)
+    else:
+        strengths = dict.fromkeys(layer, strength)
+    if not strengths:
+        raise LatentError("layer names no layer.")
+    return {name: _weight(f"the strength of {name!r}", value) for name, value in strengths.items()}
+
+
+def _weight(name: str, value: float) -> float:
+    if not 0 <= value < float("inf"):
+        raise LatentError(f"{name} is a finite number ≥ 0; got {value!r}.")
+    return float(value)
+
+
+def _choice(name: str, value: str, choices: Any) -> Any:
+    if value not in get_args(choices):
+        raise LatentError(f"{name} is one of {', '.join(map(repr, get_args(choices)))}; got {value!r}.")
+    return value
+
+
+def _split(output: Any, count: int) -> tuple[Any, Any]:
+    """The model's output on the first samples and on the rest."""
+    if not isinstance(output, Tensor):
+        raise LatentError(
+            f"passes='joint' splits the model's output, which should be a tensor [B, …]; got {type(output).__name__}. "
+            "Use passes='separate'."
+        )
+    return output[:count], output[count:]
+
+
+def _not_finite(terms: Terms) -> NonFiniteError:
+    values = terms.as_floats()
+    total = values.pop("loss")
+    wrong = [f"{name} is {value}" for name, value in values.items() if not abs(value) < float("inf")]
+    return NonFiniteError(
+        f"the loss is {total}: {', '.join(wrong) or 'a weighted sum overflows'}. Look for NaN in the inputs of that term, "
+        "a learning rate that is too high, or a half-precision overflow."
+    )
