@@ -302,7 +302,7 @@ class Objective(nn.Module):
 
     def _resolve(self, name: str, latent: Tensor) -> SupportsAction:
         """The representation on a latent; the padded regular one is made when its size is first seen."""
-        chosen = self._latents[name]
+        chosen: SupportsAction | None = self._latents[name]
         if chosen is not None:
             return chosen
         features = latent.shape[self.latent_axis]
