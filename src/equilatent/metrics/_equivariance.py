@@ -30,12 +30,16 @@ class EquivarianceError:
         absolute: mean square of the difference, float64 [n], ≥ 0; 0 means exactly equivariant.
         relative: the same over the mean square of f(ρ_X(g) x), float64 [n]; 0 means exactly equivariant, 1 that the
             error is as large as the output itself, and about 2 is what two unrelated outputs of mean zero give.
+        centred: the same over the variance of f(x) over the samples (the mean square of f(x) minus its mean), float64
+            [n]; 0 means exactly equivariant, 1 as large as what the output tells samples apart by. A large constant in
+            the output makes `relative` small, but not this one.
     """
 
     group: Group
     elements: Tensor
     absolute: Tensor
     relative: Tensor
+    centred: Tensor
 
     @property
     def mean_absolute(self) -> float:
@@ -48,6 +52,11 @@ class EquivarianceError:
         return float(self.relative.mean())
 
     @property
+    def mean_centred(self) -> float:
+        """Mean over the elements of `centred`."""
+        return float(self.centred.mean())
+
+    @property
     def worst(self) -> int:
         """The element of the largest relative error."""
         return int(self.elements[self.relative.argmax()])
@@ -55,8 +64,9 @@ class EquivarianceError:
     def __str__(self) -> str:
         return (
             f"equivariance error over {len(self.elements)} elements of {self.group.label}: relative "
-            f"{self.mean_relative:.3g} (0: exactly equivariant, 1: as large as the output), absolute "
-            f"{self.mean_absolute:.3g}; worst element {self.group.name(self.worst)!r} ({float(self.relative.max()):.3g})"
+            f"{self.mean_relative:.3g} (0: exactly equivariant, 1: as large as the output), centred "
+            f"{self.mean_centred:.3g} (1: as large as the output's variance), absolute {self.mean_absolute:.3g}; worst "
+            f"element {self.group.name(self.worst)!r} ({float(self.relative.max()):.3g})"
         )
 
 
@@ -145,7 +155,9 @@ def equivariance_error(
             difference.index_add_(0, which, (moved - target).square().reshape(rows).sum(1))
             power.index_add_(0, which, target.square().reshape(rows).sum(1))
             entries.index_add_(0, which, torch.full_like(g, target[0].numel(), dtype=torch.float64))
+        variance = (plain.double() - plain.double().mean(0)).square().mean()
     tiny = torch.finfo(torch.float64).tiny
-    return EquivarianceError(
-        group, elements.cpu(), (difference / entries).cpu(), (difference / power.clamp_min(tiny)).cpu()
-    )
+    absolute = difference / entries
+    relative = difference / power.clamp_min(tiny)
+    centred = absolute / variance.clamp_min(tiny)
+    return EquivarianceError(group, elements.cpu(), absolute.cpu(), relative.cpu(), centred.cpu())

@@ -18,7 +18,7 @@ from equilatent.reps import Representation, padded_regular
 
 __all__ = ["Distance", "Draw", "Model", "Objective", "Passes", "Terms"]
 
-Distance: TypeAlias = Literal["mse", "relative"]
+Distance: TypeAlias = Literal["mse", "relative", "centred"]
 Draw: TypeAlias = Literal["uniform", "non_identity", "orbit"]
 Passes: TypeAlias = Literal["joint", "separate"]
 #: A module whose latent is a named layer, a module that returns (output, latent), or an (encoder, decoder) pair.
@@ -39,6 +39,8 @@ class Terms:
         equivariance: the distance between ρ_Z(g) E(x) and E(ρ_X(g) x) in each layer, unweighted.
         relative_error: their mean square difference over the mean square of E(ρ_X(g) x) in each layer, whatever the
             distance: 0 is exactly equivariant, 1 as large as the latent itself.
+        centred_error: the same over the variance of E(ρ_X(g) x) over the batch (its mean square about the batch mean),
+            which neither shrinking the latent nor adding a constant to it can make small; NaN for a single pair.
     """
 
     loss: Tensor
@@ -46,6 +48,7 @@ class Terms:
     shifted_task: Tensor | None
     equivariance: Mapping[str, Tensor]
     relative_error: Mapping[str, Tensor]
+    centred_error: Mapping[str, Tensor]
 
     def as_floats(self) -> dict[str, float]:
         """All terms as plain floats, ready for a logger; several layers are told apart as ``"name/layer"``.
@@ -55,7 +58,8 @@ class Terms:
         floats = {"loss": float(self.loss), "task": float(self.task)}
         if self.shifted_task is not None:
             floats["shifted_task"] = float(self.shifted_task)
-        for name, values in (("equivariance", self.equivariance), ("relative_error", self.relative_error)):
+        for name in ("equivariance", "relative_error", "centred_error"):
+            values: Mapping[str, Tensor] = getattr(self, name)
             for layer, value in values.items():
                 floats[name if len(values) == 1 else f"{name}/{layer}"] = float(value)
         return floats
@@ -86,8 +90,10 @@ class Objective(nn.Module):
         strength: λ, for layers that have no strength of their own.
         task_weight: w.
         shifted_task_weight: w'.
-        distance: ``"mse"``, the mean square of the paper, or ``"relative"``, the mean square over that of E(ρ_X(g) x),
-            which cannot be met by shrinking the latent.
+        distance: ``"mse"``, the mean square of the paper, which a latent can meet by shrinking; ``"relative"``, the
+            mean square over that of E(ρ_X(g) x), which it can still meet by adding a large constant (a following batch
+            norm hides both); or ``"centred"``, the mean square over the variance of E(ρ_X(g) x) over the batch, which
+            only equivariance meets. ``"centred"`` needs two pairs in every batch.
         draw: ``"uniform"`` draws one element a sample, ``"non_identity"`` never the identity, ``"orbit"`` uses every
             element for every sample (|G| times the cost).
         passes: ``"joint"`` sends x and ρ_X(g) x through the model as one batch, so that batch norm sees both with the
@@ -108,7 +114,7 @@ class Objective(nn.Module):
     ...     task_loss=nn.functional.cross_entropy, layer="1", strength=1.0)
     >>> loss, terms = objective(model, torch.randn(32, 1, 6, 6), torch.randint(3, (32,)))
     >>> sorted(terms.as_floats())
-    ['equivariance', 'loss', 'relative_error', 'shifted_task', 'task']
+    ['centred_error', 'equivariance', 'loss', 'relative_error', 'shifted_task', 'task']
     """
 
     def __init__(
@@ -203,21 +209,18 @@ class Objective(nn.Module):
         loss = self.task_weight * task
         if shifted is not None:
             loss = loss + self.shifted_task_weight * shifted
-        equivariance, relative = {}, {}
+        records: dict[str, dict[str, Tensor]] = {"equivariance": {}, "relative_error": {}, "centred_error": {}}
         for name, strength in self.strengths.items():
             source = plain[name] if rows is None else plain[name][rows]
-            expected = self._act(name, source, g)
-            dtype = torch.promote_types(expected.dtype, torch.float32)
-            target = moved[name].to(dtype)
-            error = (expected.to(dtype) - target).abs().square().mean()
-            power = target.abs().square().mean()
-            ratio = error / power.clamp_min(torch.finfo(power.dtype).tiny)
-            distance = ratio if self.distance == "relative" else error
+            errors = _errors(self._act(name, source, g), moved[name])
+            distance = errors[self.distance]
+            if self.distance == "centred" and len(g) < 2:
+                raise LatentError("distance='centred' compares the pairs of a batch; it needs at least two of them.")
             loss = loss + strength * distance
-            equivariance[name], relative[name] = distance.detach(), ratio.detach()
-        terms = Terms(
-            loss.detach(), task.detach(), None if shifted is None else shifted.detach(), equivariance, relative
-        )
+            records["equivariance"][name] = distance.detach()
+            records["relative_error"][name] = errors["relative"].detach()
+            records["centred_error"][name] = errors["centred"].detach()
+        terms = Terms(loss.detach(), task.detach(), None if shifted is None else shifted.detach(), **records)
         if self.check_finite and not torch.compiler.is_compiling() and not torch.isfinite(terms.loss):
             raise _not_finite(terms)
         return loss, terms
@@ -340,6 +343,17 @@ class Objective(nn.Module):
                 "Make all of them with the same group."
             )
         return action
+
+
+def _errors(expected: Tensor, target: Tensor) -> dict[Distance, Tensor]:
+    """Every distance between the latent that equivariance predicts and the one that is there, at least in float32."""
+    dtype = torch.promote_types(target.dtype, torch.float32)
+    expected, target = expected.to(dtype), target.to(dtype)
+    error = (expected - target).abs().square().mean()
+    power = target.abs().square().mean()
+    centred = (target - target.mean(0)).abs().square().mean() if len(target) > 1 else power * torch.nan
+    tiny = torch.finfo(power.dtype).tiny
+    return {"mse": error, "relative": error / power.clamp_min(tiny), "centred": error / centred.clamp_min(tiny)}
 
 
 def _strengths(layer: str | Sequence[str] | Mapping[str, float] | None, strength: float) -> dict[str, float]:
