@@ -1,7 +1,9 @@
 """Every refusal of the actions, by the message that tells what is wrong."""
 
+import itertools
 import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -73,7 +75,7 @@ CONSTRUCTIONS: dict[str, tuple[Callable[[], object], str]] = {
         r"no action of Q8: the relator j2 i\^-2",
     ),
     "a shift that is no action": (
-        lambda: actions.sequence(C4, shifts={"r": 1 / 3}),
+        lambda: actions.sequence(C4, shifts={"r": Fraction(1, 3)}),
         r"no action of C4: the relator r4",
     ),
     "a shift of an unknown generator": (lambda: actions.sequence(C2, shifts={"q": 1}), r"q"),
@@ -138,6 +140,19 @@ def test_constructions_that_make_no_sense(case: str) -> None:
     make, message = CONSTRUCTIONS[case]
     with pytest.raises(ActionError, match=message):
         make()
+
+
+@pytest.mark.parametrize("shift", [Fraction(1, 1 << 40), 1 / 3], ids=["tiny", "float"])
+def test_shifts_that_need_a_fine_period_are_refused_at_once(shift: Fraction, monkeypatch: pytest.MonkeyPatch) -> None:
+    products, multiply = itertools.count(), GridAction._multiply
+
+    def counted(self: GridAction, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        assert next(products) < 1000, "multiples of the shift are tried one by one"
+        return multiply(self, left, right)
+
+    monkeypatch.setattr(GridAction, "_multiply", counted)
+    with pytest.raises(ActionError, match=r"relator r4|fraction"):
+        actions.sequence(C4, shifts={"r": shift})
 
 
 def test_classes_that_are_no_action() -> None:

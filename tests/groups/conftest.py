@@ -36,8 +36,8 @@ def _frobenius() -> Group:
 
 
 def _nested_product() -> Group:
-    inner = eq.groups.direct_product(eq.groups.symmetric(3), eq.groups.quaternion())
-    return eq.groups.direct_product(eq.groups.cyclic(2), inner, eq.groups.cyclic(1))
+    inner = eq.groups.direct_product(eq.groups.symmetric(3), eq.groups.cyclic(1))
+    return eq.groups.direct_product(eq.groups.cyclic(2), inner, eq.groups.cyclic(2))
 
 
 BUILDERS: dict[str, Callable[[], Group]] = {
@@ -50,7 +50,7 @@ BUILDERS: dict[str, Callable[[], Group]] = {
     "octahedral": eq.groups.octahedral,
     "product_of_one": lambda: eq.groups.direct_product(eq.groups.dihedral(3)),
     "product_D4_C3": lambda: eq.groups.direct_product(eq.groups.dihedral(4), eq.groups.cyclic(3)),
-    "product_A4_V4": lambda: eq.groups.direct_product(eq.groups.alternating(4), eq.groups.klein_four()),
+    "product_Q8_A3": lambda: eq.groups.direct_product(eq.groups.quaternion(), eq.groups.alternating(3)),
     "product_nested": _nested_product,
     "permutations_intransitive": lambda: eq.groups.from_permutations(
         {"x": [1, 2, 0, 3, 4, 5], "y": [0, 2, 1, 3, 5, 4], "z": [0, 1, 2, 4, 3, 5]}

@@ -27,7 +27,12 @@ def encoder_head(dtype: torch.dtype, scale: float = 1.0) -> tuple[Any, Any, Tens
     """Two functions that are a model, with an encoder that is exact in every dtype, and a batch."""
     weight = torch.tensor([[1.0, 2.0], [0.0, 1.0], [1.0, -1.0]])
     x = torch.tensor([[1.0, 2.0], [3.0, 5.0], [4.0, -1.0]])
-    return (lambda x: scale * (x @ weight.T.to(dtype)).to(dtype)), (lambda z: z.float().sum(1)), x.to(dtype), torch.zeros(3)
+    return (
+        (lambda x: scale * (x @ weight.T.to(dtype)).to(dtype)),
+        (lambda z: z.float().sum(1)),
+        x.to(dtype),
+        torch.zeros(3),
+    )
 
 
 # By hand as in test_value: latents of the moved batch (4, 1, 1), (13, 5, −2), (7, 4, −5); predicted (2, 5, −1),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ D4_D4 = eq.groups.direct_product(D4, D4)
 
 
 def d4_product(a: int, b: int) -> int:
-    """rⁱsʲ · rᵏsˡ = rⁱ⁺ᵏ sʲ⁺ˡ, with −k for k if j = 1; the element i + 4j is rⁱsʲ."""
-    (j, i), (l, k) = divmod(a, 4), divmod(b, 4)
-    return (i + (-k if j else k)) % 4 + 4 * ((j + l) % 2)
+    """rⁱsʲ · rᵏsᵐ = rⁱ⁺ᵏ sʲ⁺ᵐ, with −k for k if j = 1; the element i + 4j is rⁱsʲ."""
+    (j, i), (m, k) = divmod(a, 4), divmod(b, 4)
+    return (i + (-k if j else k)) % 4 + 4 * ((j + m) % 2)
 
 
 def d4_image(image: Tensor, g: int) -> Tensor:
@@ -105,7 +106,7 @@ class Case:
 def dense(*sizes: int) -> Callable[[], list[nn.Module]]:
     def make() -> list[nn.Module]:
         first = nn.Sequential(nn.Flatten(), nn.Linear(sizes[0], sizes[1]), nn.Tanh())
-        rest = [nn.Sequential(nn.Linear(a, b), nn.Tanh()) for a, b in zip(sizes[1:], sizes[2:], strict=False)]
+        rest = [nn.Sequential(nn.Linear(a, b), nn.Tanh()) for a, b in pairwise(sizes[1:])]
         return [first, *rest, nn.Linear(sizes[-1], 5)]
 
     return make

@@ -159,7 +159,9 @@ def test_elements_together_with_orbit() -> None:
 def test_no_other_element_than_the_identity() -> None:
     C1 = eq.groups.cyclic(1)
     trivial = eq.actions.trivial(C1)
-    wanted = eq.Objective(C1, input=trivial, output=trivial, task_loss=nn.MSELoss(), layer="encoder.0", draw="non_identity")
+    wanted = eq.Objective(
+        C1, input=trivial, output=trivial, task_loss=nn.MSELoss(), layer="encoder.0", draw="non_identity"
+    )
     with refused(GroupError, "C1", "no element but the identity"):
         wanted(Net(), X, Y)
 

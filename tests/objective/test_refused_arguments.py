@@ -49,7 +49,9 @@ def test_a_latent_of_another_group_for_one_of_the_layers() -> None:
 
 
 @pytest.mark.parametrize("name", ["input", "output", "latent"])
-@pytest.mark.parametrize("value", [lambda x, g: x, "regulr", None, torch.eye(2)], ids=["function", "text", "None", "tensor"])
+@pytest.mark.parametrize(
+    "value", [lambda x, g: x, "regulr", None, torch.eye(2)], ids=["function", "text", "None", "tensor"]
+)
 def test_what_is_no_action(name: str, value: Any) -> None:
     with refused(ActionError, f"{name} should be an action or a representation", "eq.actions.function"):
         objective(**{name: value})
@@ -157,7 +159,9 @@ def test_the_message_names_the_equivariance_of_the_layer() -> None:
 
 
 def test_a_sum_that_overflows_although_its_terms_do_not() -> None:
-    said = message(objective(strength=3e38, task_weight=0.0, shifted_task_weight=0.0), nn.Sequential(nn.Linear(2, 4)))
+    model = net()
+    model[0].weight.data *= 100
+    said = message(objective(strength=3e38), model)
     assert "the loss is inf" in said and "weighted sum overflows" in said
 
 

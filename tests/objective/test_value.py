@@ -138,6 +138,16 @@ def test_the_identity_costs_nothing() -> None:
     assert terms.shifted_task.item() == terms.task.item()
 
 
+@pytest.mark.parametrize("axis", [2, -1])
+def test_features_on_another_axis(axis: int) -> None:
+    # Two tokens each: the latent of the docstring above, and twice the same. All squares of the second are four times
+    # as large: the mean square is 4 (1 + 4) / 2, and the ratio is what it was.
+    model = (lambda x: torch.stack([x @ ENCODER.T, 2 * x @ ENCODER.T], dim=1), lambda z: z[:, 0] @ HEAD.T)
+    _, terms = objective(layer=None, latent_axis=axis)(model, X, Y, g=FIRST_MOVES)
+    assert terms.equivariance["latent"].item() == pytest.approx(10.0)
+    assert terms.relative_error["latent"].item() == pytest.approx(1 / 9)
+
+
 def test_targets_that_move_are_compared_where_they_went() -> None:
     # Outputs 2 z1 and z1 + z2: D E x = [(10, 7), (26, 18)]; of the moved batch [(8, 5), (26, 18)].
     # Targets [(9, 7), (26, 20)]; r exchanges the first pair: [(7, 9), (26, 20)].

@@ -57,7 +57,7 @@ def test_matrices_that_would_not_fit_into_memory() -> None:
         reps.from_matrices(groups.cyclic(1 << 20), {"r": np.eye(12)})
 
 
-def test_the_size_limit_counts_all_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_limit_counts_all_entries() -> None:
     check_size = reps._constructors.check_size
     check_size(D3, 5, limit=6 * 25)
     with pytest.raises(GroupTooLargeError, match=r"6 matrices of 5×5 for D3"):

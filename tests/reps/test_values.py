@@ -1,6 +1,7 @@
 """Values of representations worked out by hand, and against independent oracles."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -28,11 +29,15 @@ def product_along_word(group: Group, element: int, images: dict[str, np.ndarray]
     return product
 
 
+def standard(group: Group) -> reps.Representation:
+    return reps.from_matrices(group, group.defining or {}, label="standard")
+
+
 # Regular
 
 
 @pytest.mark.parametrize("make", [lambda: groups.dihedral(3), groups.quaternion, lambda: groups.alternating(4)])
-def test_regular_sends_the_basis_vector_of_h_to_that_of_gh(make) -> None:
+def test_regular_sends_the_basis_vector_of_h_to_that_of_gh(make: Callable[[], Group]) -> None:
     G = make()
     rho = reps.regular(G)
     for g, h in itertools.product(range(G.order), repeat=2):
@@ -49,7 +54,7 @@ def test_regular_of_a_cyclic_group_is_a_cyclic_shift() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: groups.cyclic(1), lambda: groups.dihedral(4), lambda: groups.symmetric(4)])
-def test_the_regular_character_is_the_order_at_the_identity_and_zero_elsewhere(make) -> None:
+def test_the_regular_character_is_the_order_at_the_identity_and_zero_elsewhere(make: Callable[[], Group]) -> None:
     G = make()
     assert reps.regular(G).character.tolist() == [float(G.order)] + [0.0] * (G.order - 1)
 
@@ -221,7 +226,7 @@ def test_points_by_element_and_by_generator_are_the_same() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: groups.dihedral(6), groups.octahedral, groups.klein_four])
-def test_given_matrices_multiply_along_words(make) -> None:
+def test_given_matrices_multiply_along_words(make: Callable[[], Group]) -> None:
     G = make()
     images = dict(G.defining)
     rho = reps.from_matrices(G, images)
@@ -236,7 +241,3 @@ def test_matrix_takes_integers_and_tensors_of_any_shape() -> None:
         assert rho.matrix(g).shape == (2, 3, rho.dim, rho.dim)
         assert rho.matrix(g).dtype == torch.float64
         assert torch.equal(rho.matrix(g)[1, 2], rho.matrix(5))
-
-
-def standard(group: Group) -> reps.Representation:
-    return reps.from_matrices(group, group.defining or {}, label="standard")

@@ -75,9 +75,10 @@ class Action(nn.Module, ABC):
         """
         if not isinstance(x, Tensor) or x.ndim < 1:
             raise ActionError(f"an action moves a batch of tensors [B, …]; got {type(x).__name__}.")
+        g = self.group.check(g, x.device)
         if g.ndim != 1 or len(g) != len(x):
             raise ActionError(f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}.")
-        return self.move(x, self.group.check(g, x.device))
+        return self.move(x, g)
 
     @abstractmethod
     def move(self, x: Tensor, g: Tensor) -> Tensor:

@@ -166,7 +166,7 @@ def _samples(data: DemoData, action: eq.actions.Action) -> Figure:
     for row, images in enumerate((x, action(x, g))):
         for column in range(count):
             axis = axes[row, column]
-            axis.imshow(images[column, 0], cmap="gray_r")
+            axis.imshow(images[column, 0].numpy(), cmap="gray_r")
             axis.axvline(images.shape[-1] / 2 - 0.5, color="#c9ccd1", linewidth=0.8)
             axis.set(xticks=[], yticks=[])
             title = f"{y[column]:02d}" if row == 0 else f"moved by {action.group.name(int(g[column]))}"
@@ -197,11 +197,11 @@ def _elements(runs: Sequence[DemoRun]) -> Figure:
     for row in rows_of(runs):
         errors = [run.after.centred for run in row.runs if run.after is not None]
         if errors:
-            mean = torch.stack(errors).mean(0)
+            mean = torch.stack(errors).mean(0).tolist()
             axis.plot(range(len(mean)), mean, ".-", color=_COLOURS[row.method], linewidth=0.8, label=row.method)
     before = [run.before.centred for run in runs if run.before is not None]
     if before:
-        mean = torch.stack(before).mean(0)
+        mean = torch.stack(before).mean(0).tolist()
         axis.plot(range(len(mean)), mean, ".-", color=_COLOURS["before"], linewidth=0.8, label="before training")
     axis.set(xlabel="element (0 is the identity)", ylabel="centred error of the latent")
     axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
@@ -229,7 +229,7 @@ def _latents(runs: Sequence[DemoRun], data: DemoData, action: eq.actions.Action,
         for row, (strip, name) in enumerate(strips):
             axis = axes[row, column]
             picture = strip[0, : copies * group.order].view(copies, group.order)
-            axis.imshow(picture, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
+            axis.imshow(picture.numpy(), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.set_title(f"{run.method}: {name}", fontsize=8)
     return figure

@@ -72,11 +72,11 @@ class Representation(nn.Module, ABC):
                 f"{self.label} of {self.group.label} acts on vectors of {self.dim} entries; axis {dim} of x has "
                 f"{x.shape[axis]} (shape {tuple(x.shape)}). Choose the axis with dim=, or a representation of that size."
             )
+        g = self.group.check(g, x.device)
         if g.ndim != 1 or len(g) != len(x):
             raise RepresentationError(
                 f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}."
             )
-        g = self.group.check(g, x.device)
         blocked = x.reshape(len(x), math.prod(x.shape[1:axis]), self.dim, math.prod(x.shape[axis + 1 :]))
         return self.apply_blocks(blocked, g).reshape(x.shape)
 
