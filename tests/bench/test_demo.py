@@ -92,13 +92,13 @@ def test_other_groups_and_one_seed(group: str, tmp_path: Path, capsys: pytest.Ca
     assert f"{group}×{group}" in (tmp_path / "report.html").read_text("utf-8")
 
 
-def test_the_latent_term_lowers_the_centred_error() -> None:
+def test_the_latent_term_lowers_the_latent_error() -> None:
     config = demo.DemoConfig(epochs=3, pairs=400, features=128, strength=1.0, group="D1")
     group, action = demo.pair_action("D1")
     data = demo.make_data(load_digits(), config, action, torch.device("cpu"))
     ours = demo.train("ours", 0, config, data, group, action)
     augmented = demo.train("augmented", 0, config, data, group, action)
-    assert ours.final["centred_error"] < 0.7 * augmented.final["centred_error"]
+    assert ours.final["latent_error"] < 0.7 * augmented.final["latent_error"]
     assert ours.final["parameters"] == augmented.final["parameters"]
 
 
@@ -171,7 +171,7 @@ def test_pairs_hold_both_digits_and_their_class() -> None:
 def test_verdict_tells_a_difference_from_the_spread_of_the_seeds() -> None:
     def run(method: demo.Method, seed: int, value: float) -> demo.DemoRun:
         made = demo.DemoRun(method, seed, torch.nn.Identity())
-        made.final = {"centred_error": value, "consistency": 0.5 + seed / 10, "test_accuracy": 0.5 + value * seed}
+        made.final = {"latent_error": value, "consistency": 0.5 + seed / 10, "test_accuracy": 0.5 + value * seed}
         return made
 
     runs = [

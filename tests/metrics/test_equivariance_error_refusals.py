@@ -50,6 +50,11 @@ def test_actions_of_two_groups() -> None:
         equivariance_error(identity, RHO, eq.actions.trivial(C3), X)
 
 
+def test_groups_of_the_same_order_are_two_groups() -> None:
+    with refused(ActionError, "input is moved by C2", "output by D1"):
+        equivariance_error(identity, RHO, eq.reps.regular(eq.groups.dihedral(1)), X)
+
+
 @pytest.mark.parametrize(
     ("model", "got"),
     [(lambda x: (x, x), "tuple"), (lambda x: x.tolist(), "list"), (lambda x: {"out": x}, "dict")],

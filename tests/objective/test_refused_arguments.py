@@ -43,6 +43,11 @@ def test_actions_of_another_group(name: str, other: Any) -> None:
         objective(**{name: other})
 
 
+def test_a_group_of_the_same_order_is_another_group() -> None:
+    with refused(ActionError, "input is moved by D1", "imposes C2"):
+        objective(input=eq.reps.regular(eq.groups.dihedral(1)))
+
+
 def test_a_latent_of_another_group_for_one_of_the_layers() -> None:
     with refused(ActionError, "latent is moved by C3", "imposes C2"):
         objective(layer=["0", "1"], latent={"0": "regular", "1": eq.reps.regular(C3)})

@@ -33,7 +33,7 @@ class SupportsAction(Protocol):
     group: Group
 
     def __call__(self, x: Tensor, g: Tensor) -> Tensor:
-        """X moved by g, each sample by its own element."""
+        """Move x by g, each sample by its own element."""
         ...
 
 
@@ -60,7 +60,7 @@ class Action(nn.Module, ABC):
         return f"of {self.group.label}"
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
-        """X moved by g, each sample by its own element.
+        """Move x by g, each sample by its own element.
 
         Args:
             x: [B, …].
@@ -93,7 +93,7 @@ class TrivialAction(Action):
         return f"trivial action of {self.group.label}"
 
     def move(self, x: Tensor, g: Tensor) -> Tensor:
-        """X itself."""
+        """Return x itself."""
         return x
 
 

@@ -69,7 +69,7 @@ def image(
         axes: the row axis and the column axis.
 
     Raises:
-        ActionError: if a generator does not map the pixel grid to itself (see `rotation` for other angles), or a
+        ActionError: if a generator does not map the pixel grid to itself , or a
             relator does not hold. When called: if an element swaps axes of different length.
 
     >>> import torch, equilatent as eq

@@ -52,8 +52,7 @@ _COLUMNS = (
     ("method", lambda row: METHODS[row.method]),
     ("test accuracy", lambda row: row.spread("test_accuracy")),
     ("answers that stay", lambda row: row.spread("consistency")),
-    ("latent error, relative", lambda row: row.spread("relative_error")),
-    ("latent error, centred", lambda row: row.spread("centred_error")),
+    ("latent error", lambda row: row.spread("latent_error")),
     ("parameters", lambda row: f"{round(row.mean('parameters')):,}"),
     ("seconds", lambda row: f"{row.seconds:.1f}"),
 )
@@ -78,7 +77,7 @@ def verdict(runs: Sequence[DemoRun]) -> list[str]:
     by_method = {row.method: row for row in rows_of(runs)}
     ours, augmented = by_method["ours"], by_method["augmented"]
     return [
-        _compare("centred equivariance error of the latent", ours, augmented, "centred_error", scale=1.0, unit=""),
+        _compare("equivariance error of the latent", ours, augmented, "latent_error", scale=1.0, unit=""),
         _compare(
             "share of answers that stay under the group", ours, augmented, "consistency", scale=100, unit=" points"
         ),
@@ -116,7 +115,7 @@ def render_page(runs: Sequence[DemoRun], data: DemoData, config: DemoConfig, rec
         ("Learning", "Validation accuracy and latent error, mean over the seeds; the band spans them.", _curves(runs)),
         (
             "Equivariance, element by element",
-            f"Centred error of the latent for each of the {group.order} elements, before and after training; "
+            f"Error of the latent for each of the {group.order} elements, before and after training; "
             "0 is exactly equivariant, 1 as large as what tells samples apart.",
             _elements(runs),
         ),
@@ -203,7 +202,7 @@ def _elements(runs: Sequence[DemoRun]) -> Figure:
     if before:
         mean = torch.stack(before).mean(0).tolist()
         axis.plot(range(len(mean)), mean, ".-", color=_COLOURS["before"], linewidth=0.8, label="before training")
-    axis.set(xlabel="element (0 is the identity)", ylabel="centred error of the latent")
+    axis.set(xlabel="element (0 is the identity)", ylabel="error of the latent")
     axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
@@ -217,14 +216,10 @@ def _latents(runs: Sequence[DemoRun], data: DemoData, action: eq.actions.Action,
     figure, axes = _figure(9, 3.2, 3, len(shown))
     for column, run in enumerate(shown):
         x = data.test.images[:1].cpu()
-        encoder = run.network.cpu().eval().get_submodule("encoder")
-        mean = encoder(data.test.images[:500].cpu()).mean(0)
+        network = run.network.cpu().eval()
+        encoder = torch.nn.Sequential(network.get_submodule("encoder"), network.get_submodule("norm"))
         plain, moved = encoder(x), encoder(action(x, g))
-        strips = [
-            (plain - mean, "E(x)"),
-            (rho(plain, g) - mean, f"ρ(g) E(x), g = {group.name(int(g))}"),
-            (moved - mean, "E(gx)"),
-        ]
+        strips = [(plain, "E(x)"), (rho(plain, g), f"ρ(g) E(x), g = {group.name(int(g))}"), (moved, "E(gx)")]
         limit = float(torch.stack([strip.abs().max() for strip, _ in strips]).max())
         for row, (strip, name) in enumerate(strips):
             axis = axes[row, column]

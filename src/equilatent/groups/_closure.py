@@ -39,7 +39,12 @@ def close_matrices(generators: Mapping[str, np.ndarray], *, tolerance: float, ma
     first, steps = 0, [np.zeros(0, dtype=np.int64) for _ in generators]
     while first < len(elements):
         frontier = elements[first:]
-        products = frontier[None] @ stacked[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = frontier[None] @ stacked[:, None]
+        if not np.isfinite(products).all():
+            raise GroupTooLargeError(
+                "products of these matrices grow beyond all bounds: they generate an infinite group."
+            )
         labels, fresh = _match(elements, products.reshape(-1, dim, dim), projections, tolerance)
         first = len(elements)
         elements = np.concatenate([elements, fresh])

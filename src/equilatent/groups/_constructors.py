@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +17,7 @@ from equilatent.errors import GroupError, GroupTooLargeError
 from equilatent.groups._closure import close_matrices
 from equilatent.groups._group import Group
 from equilatent.groups._laws import Law, MetacyclicLaw, PermutationLaw, ProductLaw, TableLaw
-from equilatent.groups._words import parse_relators
+from equilatent.groups._words import parse_relators, tokens
 
 __all__ = [
     "alternating",
@@ -49,6 +51,10 @@ def _polygon(n: int, generators: str) -> dict[str, list[int]]:
     return {x: images[x] for x in generators}
 
 
+def _mirrored_pair() -> dict[str, list[int]]:
+    return {"s": [1, 0]}
+
+
 def cyclic(n: int) -> Group:
     """The cyclic group C_n = ⟨r | rⁿ⟩; the element k is rᵏ. Any n: nothing is stored.
 
@@ -64,7 +70,7 @@ def cyclic(n: int) -> Group:
         label=f"C{n}",
         relators=parse_relators(f"r^{n}" if n > 1 else ""),
         defining={"r": _rotation(n)} if n > 1 else {},
-        natural=_polygon(n, "r") if n > 1 else {},
+        natural=functools.partial(_polygon, n, "r" if n > 1 else ""),
     )
 
 
@@ -87,7 +93,7 @@ def dihedral(n: int) -> Group:
             label="D1",
             relators=parse_relators("s2"),
             defining={"s": mirror},
-            natural={"s": [1, 0]},
+            natural=_mirrored_pair,
         )
     return Group(
         MetacyclicLaw(n, 2, -1),
@@ -95,7 +101,9 @@ def dihedral(n: int) -> Group:
         label=f"D{n}",
         relators=parse_relators(f"r^{n}, s2, (s r)^2"),
         defining={"r": _rotation(n), "s": mirror},
-        natural=_polygon(n, "rs") if n > 2 else None,  # the corners of a 2-gon do not tell the mirrors of D_2 apart
+        natural=functools.partial(_polygon, n, "rs")
+        if n > 2
+        else None,  # the corners of a 2-gon do not tell the mirrors of D_2 apart
     )
 
 
@@ -281,7 +289,10 @@ def from_permutations(
     named = _named(generators, "permutations")
     images: dict[str, list[int]] = {}
     for name, value in named.items():
-        image = [int(point) for point in value]  # type: ignore[attr-defined]
+        try:
+            image = [operator.index(point) for point in value]  # type: ignore[attr-defined]
+        except TypeError as error:
+            raise GroupError(f"generator {name!r} should be a sequence of integers; got {value!r}.") from error
         if sorted(image) != list(range(len(image))):
             raise GroupError(f"generator {name!r} is not a permutation of 0 … {len(image) - 1}: {image}.")
         images[name] = image
@@ -369,7 +380,11 @@ def from_presentation(text: str, *, max_order: int = 5040, label: str | None = N
     60
     """
     relators = parse_relators(text)
+    named = [name for kind, name in tokens(text) if kind == "name" and name != "e"]
     names = list(dict.fromkeys(name for word in relators for name, _ in word))
+    unbound = [name for name in dict.fromkeys(named) if name not in names]
+    if unbound:
+        raise GroupError(f"nothing in {text!r} binds the generator {unbound[0]!r}, which therefore has infinite order.")
     if not names:
         raise GroupError(f"the presentation {text!r} names no generator. Write relators such as 'r^4, s^2, (s r)^2'.")
     from sympy.combinatorics.coset_table import coset_enumeration_r

@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import overload
@@ -110,7 +110,7 @@ class Group:
         label: str,
         relators: Sequence[Word] | None = None,
         defining: Mapping[str, np.ndarray] | None = None,
-        natural: Mapping[str, Sequence[int]] | None = None,
+        natural: Callable[[], Mapping[str, Sequence[int]]] | None = None,
         factors: Sequence[Group] = (),
         normal_form: tuple[str, str] = ("r", "s"),
     ) -> None:
@@ -125,7 +125,7 @@ class Group:
         self.factors: tuple[Group, ...] = tuple(factors)
         self._normal_form = normal_form
         self._relators = None if relators is None else tuple(relators)
-        self._natural = None if natural is None else {x: list(images) for x, images in natural.items()}
+        self._natural = natural
         self._defining = None if defining is None else {k: np.asarray(v, dtype=np.float64) for k, v in defining.items()}
 
     def __getstate__(self) -> dict[str, object]:
@@ -147,7 +147,7 @@ class Group:
         return self is other or (dict(self.generators) == dict(other.generators) and self._law == other._law)
 
     def __hash__(self) -> int:
-        return hash((self.order, tuple(self.generators.items())))
+        return hash((self.order, frozenset(self.generators.items())))
 
     # Elements
 
@@ -300,11 +300,14 @@ class Group:
     @overload
     def power(self, a: Tensor, exponent: int | Tensor) -> Tensor: ...
     def power(self, a: int | Tensor, exponent: int | Tensor) -> int | Tensor:
-        """A to an integer power (negative ones too), by repeated squaring; tensors broadcast."""
+        """Integer powers of a (negative ones too), by repeated squaring; tensors broadcast."""
         if not isinstance(a, Tensor):
-            return int(self.power(torch.tensor(self._check_int(a)), int(exponent)))
+            return int(self.power(torch.tensor(self._check_int(a)), exponent))
         base = self.check(a)
-        powers = torch.as_tensor(exponent, dtype=torch.long, device=base.device)
+        powers = torch.as_tensor(exponent, device=base.device)
+        if powers.is_floating_point() or powers.is_complex():
+            raise GroupError(f"elements of {self.label} have integer powers; got the exponent {exponent!r}.")
+        powers = powers.long()
         base, powers = torch.broadcast_tensors(base, powers)
         base = torch.where(powers < 0, self._law.inverse(base), base)
         powers = powers.abs()
@@ -320,7 +323,7 @@ class Group:
     @overload
     def conjugate(self, a: Tensor, by: Tensor | int) -> Tensor: ...
     def conjugate(self, a: int | Tensor, by: int | Tensor) -> int | Tensor:
-        """By · a · by⁻¹."""
+        """Conjugates by · a · by⁻¹."""
         return self.product(self.product(by, a), self.inverse(by))
 
     @overload
@@ -456,7 +459,7 @@ class Group:
         """
         if isinstance(self._law, PermutationLaw):
             return {x: self._law.permutations[g].tolist() for x, g in self.generators.items()}
-        return self._natural
+        return None if self._natural is None else self._natural()
 
     # Direct products
 

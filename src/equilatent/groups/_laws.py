@@ -56,7 +56,7 @@ class Law(ABC):
 
     @abstractmethod
     def product(self, a: Tensor, b: Tensor) -> Tensor:
-        """Ab for broadcastable LongTensors on one device."""
+        """The product ab for broadcastable LongTensors on one device."""
 
     @abstractmethod
     def inverse(self, a: Tensor) -> Tensor:
@@ -79,7 +79,9 @@ class MetacyclicLaw(Law):
     def __init__(self, n: int, m: int = 1, u: int = 1, t: int = 0) -> None:
         self.n, self.m, self.u, self.t = n, m, u % n, t % n
         self.order = n * m
-        self._powers = _DeviceTensor(torch.tensor([pow(self.u, j, n) if n > 1 else 0 for j in range(m)]))
+        # Least residues in absolute value: products of indices with them stay within 64 bits for u = ±1 and any n.
+        powers = [pow(self.u, j, n) for j in range(m)]
+        self._powers = _DeviceTensor(torch.tensor([power - n if 2 * power > n else power for power in powers]))
 
     @property
     def key(self) -> Hashable:

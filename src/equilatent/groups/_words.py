@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from equilatent.errors import GroupError
 
-__all__ = ["Word", "format_word", "invert_word", "parse_relators", "parse_word", "reduce_word"]
+__all__ = ["Word", "format_word", "invert_word", "parse_relators", "parse_word", "reduce_word", "tokens"]
 
 #: A word as (generator, exponent) pairs, read from left to right: ``(("r", 2), ("s", 1))`` is r·r·s.
 Word = tuple[tuple[str, int], ...]
 
 # A generator is letters, then any number of numeric subscripts: r, a, r_1, r_1_2.
 _TOKEN = re.compile(
-    r"\s*(?:(?P<name>[A-Za-z]+(?:_\d+)*)|(?P<power>\^\s*\(?\s*-?\d+\s*\)?)|(?P<digits>-?\d+)|(?P<mark>[()\[\],=*·]))"
+    r"\s*(?:(?P<name>[A-Za-z]+(?:_\d+)*)|(?P<power>\^\s*(?:-?\d+|\(\s*-?\d+\s*\)))|(?P<digits>-?\d+)|(?P<mark>[()\[\],=*·]))"
 )
 
 
@@ -37,7 +37,23 @@ def invert_word(word: Word) -> Word:
 def _power(word: Word, exponent: int) -> Word:
     if exponent < 0:
         return _power(invert_word(word), -exponent)
+    if len(word) == 1:
+        return reduce_word([(word[0][0], word[0][1] * exponent)])
     return reduce_word(word * exponent)
+
+
+def tokens(text: str, error: Callable[[str], GroupError] = GroupError) -> list[tuple[str, str]]:
+    """The tokens of a word or of relators, as (kind, text) pairs."""
+    found: list[tuple[str, str]] = []
+    position, text = 0, text.rstrip()
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise error(f"unexpected {text[position:].lstrip()[0]!r}")
+        kind = str(match.lastgroup)
+        found.append((kind, match.group(kind)))
+        position = match.end()
+    return found
 
 
 class _Parser:
@@ -46,17 +62,8 @@ class _Parser:
     def __init__(self, text: str, generators: Iterable[str] | None) -> None:
         self.text = text
         self.generators = None if generators is None else tuple(generators)
-        self.tokens: list[tuple[str, str]] = []
-        position = 0
-        text = text.rstrip()
-        while position < len(text):
-            match = _TOKEN.match(text, position)
-            if match is None:
-                raise self.error(f"unexpected {text[position:].lstrip()[0]!r}")
-            kind = str(match.lastgroup)
-            self.tokens.append((kind, match.group(kind)))
-            position = match.end()
         self.at = 0
+        self.tokens = tokens(text, self.error)
 
     def error(self, reason: str) -> GroupError:
         known = "" if self.generators is None else f" in the generators {', '.join(self.generators) or '(none)'}"
@@ -142,7 +149,8 @@ def parse_word(text: str, generators: Iterable[str] | None = None) -> Word:
 
 
 def parse_relators(text: str, generators: Iterable[str] | None = None) -> tuple[Word, ...]:
-    """Read relators separated by commas; an equation ``u = v`` stands for the relator u·v⁻¹.
+    """Read relators separated by commas; an equation ``u = v`` stands for the relator u·v⁻¹, and
+    ``u = v = w`` for u·v⁻¹ and u·w⁻¹.
 
     >>> parse_relators("r^4, s^2, s r = r^-1 s")
     ((('r', 4),), (('s', 2),), (('s', 1), ('r', 1), ('s', -1), ('r', 1)))
@@ -150,10 +158,10 @@ def parse_relators(text: str, generators: Iterable[str] | None = None) -> tuple[
     parser = _Parser(text, generators)
     relators: list[Word] = []
     while parser.peek() is not None:
-        word = parser.word()
+        sides = [parser.word()]
         while parser.take("="):
-            word = reduce_word((*word, *invert_word(parser.word())))
-        relators.append(word)
+            sides.append(parser.word())
+        relators += [reduce_word((*sides[0], *invert_word(other))) for other in sides[1:]] or sides
         if parser.peek() is not None:
             parser.need(",")
     return tuple(relators)

@@ -40,7 +40,7 @@ class Terms:
         relative_error: their mean square difference over the mean square of E(ρ_X(g) x) in each layer, whatever the
             distance: 0 is exactly equivariant, 1 as large as the latent itself.
         centred_error: the same over the variance of E(ρ_X(g) x) over the batch (its mean square about the batch mean),
-            which neither shrinking the latent nor adding a constant to it can make small; NaN for a single pair.
+            which neither shrinking the latent nor adding a constant to it makes small; NaN for a single pair.
     """
 
     loss: Tensor
@@ -88,12 +88,14 @@ class Objective(nn.Module):
             layer its own.
         latent_axis: the feature axis of the latent.
         strength: λ, for layers that have no strength of their own.
-        task_weight: w.
-        shifted_task_weight: w'.
+        task_weight: the weight w.
+        shifted_task_weight: the weight w'.
         distance: ``"mse"``, the mean square of the paper, which a latent can meet by shrinking; ``"relative"``, the
             mean square over that of E(ρ_X(g) x), which it can still meet by adding a large constant (a following batch
             norm hides both); or ``"centred"``, the mean square over the variance of E(ρ_X(g) x) over the batch, which
-            only equivariance meets. ``"centred"`` needs two pairs in every batch.
+            a few invariant features of large variance can still meet where a batch norm rescales every feature. Where
+            a norm follows, name the norm's output as the latent: behind it all three measure the same. ``"centred"``
+            needs two pairs in every batch.
         draw: ``"uniform"`` draws one element a sample, ``"non_identity"`` never the identity, ``"orbit"`` uses every
             element for every sample (|G| times the cost).
         passes: ``"joint"`` sends x and ρ_X(g) x through the model as one batch, so that batch norm sees both with the

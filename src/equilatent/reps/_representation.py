@@ -108,7 +108,7 @@ class TrivialRepresentation(Representation):
         super().__init__(group, 1, "trivial")
 
     def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
-        """X itself."""
+        """Return x itself."""
         return x
 
     def matrix(self, g: int | Tensor) -> Tensor:
