@@ -26,9 +26,13 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise LatentError(f"layer={name!r} is looked up in an nn.Module; the model is a {type(model).__name__}.")
-    for prefix in ("", *(f"{wrapper}." for wrapper in _WRAPPERS)):
+    inner: nn.Module | None = model
+    while inner is not None:
         with contextlib.suppress(AttributeError):
-            return model.get_submodule(prefix + name)
+            return inner.get_submodule(name)
+        inner = next(
+            (part for part in (getattr(inner, wrapper, None) for wrapper in _WRAPPERS) if part is not None), None
+        )
     names = [known for known, _ in model.named_modules() if known]
     close = difflib.get_close_matches(name, names, n=5, cutoff=0.4) or names[-5:]
     raise LatentError(
@@ -40,18 +44,21 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 def run_with_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[Any, dict[str, Tensor]]:
     """The model's output and the output of each named layer.
 
-    The hooks are removed whatever happens. Of a layer that returns a tuple the first entry is taken.
+    The hooks are removed whatever happens. Of a layer that returns a tuple the first entry is taken. A compiled model
+    runs uncompiled here: to keep it compiled, let it return (output, latent).
 
     Raises:
         LatentError: if a layer does not exist, does not run exactly once, or returns no tensor of this batch.
     """
+    layers = {name: find_layer(model, name) for name in names}
     seen: dict[str, list[Any]] = {name: [] for name in names}
     with contextlib.ExitStack() as stack:
+        if not torch.compiler.is_compiling() and _is_compiled(model):
+            # A compiled graph does not look at hooks that were not there when it was made.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         for name in names:
             calls = seen[name]
-            handle = find_layer(model, name).register_forward_hook(
-                lambda _m, _i, output, calls=calls: calls.append(output)
-            )
+            handle = layers[name].register_forward_hook(lambda _m, _i, output, calls=calls: calls.append(output))
             stack.callback(handle.remove)
         output = model(x)
     latents = {}
@@ -63,6 +70,11 @@ def run_with_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[
         latent = calls[0][0] if isinstance(calls[0], tuple | list) and calls[0] else calls[0]
         latents[name] = check_latent(latent, name, len(x))
     return output, latents
+
+
+def _is_compiled(model: nn.Module) -> bool:
+    compiled = ("_orig_mod", "_compiled_call_impl")
+    return any(getattr(part, name, None) is not None for part in model.modules() for name in compiled)
 
 
 def check_latent(latent: Any, name: str, batch: int) -> Tensor:

@@ -174,11 +174,14 @@ def _forget_compiled() -> Iterator[None]:
     torch.compiler.reset()
 
 
+@pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.usefixtures("_forget_compiled")
-def test_a_compiled_model_that_also_runs_without_the_objective() -> None:
+def test_a_compiled_model_that_also_runs_without_the_objective(in_place: bool) -> None:
     model = Net().eval()
     expected = latent_error(model, "encoder.0")
-    compiled: Any = torch.compile(model, backend="eager")
+    compiled: Any = model if in_place else torch.compile(model, backend="eager")
+    if in_place:
+        model.compile(backend="eager")
     x, _ = batch()
     for _ in range(2):  # validation and training in turn
         compiled(torch.cat([x, x]))

@@ -141,7 +141,8 @@ def test_the_message_names_the_task_loss_that_is_not_finite(call: int, value: fl
     assert said.startswith(f"the loss is {text}: {named} is {text}.")
 
 
-def test_the_message_names_the_equivariance_of_the_layer() -> None:
+@pytest.mark.parametrize("bad", ["bad", "bad_error"])
+def test_the_message_names_the_equivariance_of_the_layer(bad: str) -> None:
     class Nan(nn.Module):
         def forward(self, z: Tensor) -> Tensor:
             return torch.full_like(z, torch.nan, requires_grad=True)
@@ -149,18 +150,19 @@ def test_the_message_names_the_equivariance_of_the_layer() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.good, self.bad, self.head = nn.Linear(2, 4), Nan(), nn.Linear(4, 1)
+            self.good, self.head = nn.Linear(2, 4), nn.Linear(4, 1)
+            self.add_module(bad, Nan())
 
         def forward(self, x: Tensor) -> Tensor:
             latent = self.good(x)
-            self.bad(latent)
+            self.get_submodule(bad)(latent)
             return self.head(latent)
 
-    said = message(objective(layer=["good", "bad"]), Net())
-    assert "equivariance/bad is nan" in said
+    said = message(objective(layer=["good", bad]), Net())
+    assert f"equivariance/{bad} is nan" in said
     assert "good" not in said
     assert "task is" not in said
-    assert "equivariance is nan" in message(objective(layer="bad"), Net())
+    assert "equivariance is nan" in message(objective(layer=bad), Net())
 
 
 def test_a_sum_that_overflows_although_its_terms_do_not() -> None:

@@ -120,6 +120,8 @@ class LabelsAction(Action):
                 )
             source = images[self.group.inverse(g)].view(len(x), classes, *[1] * (x.ndim - 2))
             return torch.gather(x, 1, source.expand(x.shape))
+        if x.is_complex() or x.dtype == torch.bool:
+            raise ActionError(f"classes are integers and scores are floating numbers; got {x.dtype}.")
         if not torch.compiler.is_compiling() and x.device.type == "cpu" and x.numel():
             low, high = x.aminmax()
             if low < 0 or high >= classes:

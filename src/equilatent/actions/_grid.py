@@ -58,6 +58,9 @@ class GridAction(Action):
         self.axes = tuple(range(-self.ndim, 0)) if axes is None else tuple(axes)
         if len(self.axes) != self.ndim:
             raise ActionError(f"the motions move {self.ndim} axes; got axes={self.axes}.")
+        unknown = set(shifts or {}) - set(signed)
+        if unknown:
+            raise ActionError(f"shifts names {', '.join(sorted(unknown))}, which is no generator of {group.label}.")
         steps = {x: [Fraction(t) for t in (shifts or {}).get(x, [0] * self.ndim)] for x in signed}
         self._period = math.lcm(1, *(t.denominator for step in steps.values() for t in step))
         generators = {x: self._affine(matrix, steps[x]) for x, matrix in signed.items()}
@@ -98,7 +101,7 @@ class GridAction(Action):
         return product
 
     def _check_relators(self, generators: Mapping[str, np.ndarray], identity: np.ndarray) -> None:
-        inverses = {x: self._inverse(affine, identity) for x, affine in generators.items()}
+        inverses = {x: self._inverse(affine) for x, affine in generators.items()}
         for word in self.group.relators:
             product = identity
             for x, exponent in word:
@@ -110,10 +113,11 @@ class GridAction(Action):
                     "the grid in place."
                 )
 
-    def _inverse(self, affine: np.ndarray, identity: np.ndarray) -> np.ndarray:
-        inverse = affine
-        while (self._multiply(inverse, affine) != identity).any():
-            inverse = self._multiply(inverse, affine)
+    def _inverse(self, affine: np.ndarray) -> np.ndarray:
+        inverse = np.eye(self.ndim + 1, dtype=np.int64)
+        linear = affine[: self.ndim, : self.ndim].T
+        inverse[: self.ndim, : self.ndim] = linear
+        inverse[: self.ndim, self.ndim] = -linear @ affine[: self.ndim, self.ndim] % self._period
         return inverse
 
     def components(self, along: Sequence[int | None]) -> PermutationRepresentation:
@@ -172,6 +176,8 @@ class GridAction(Action):
             raise ActionError(
                 f"{self.describe()} expects a batch of at least {self.ndim + 1} axes; got shape {list(x.shape)}."
             )
+        if len({axis % x.ndim for axis in self.axes}) < self.ndim:
+            raise ActionError(f"axes={self.axes} name one axis of a tensor of shape {list(x.shape)} twice.")
         last = tuple(range(-self.ndim, 0))
         grid = x.movedim(self.axes, last)
         shape = tuple(grid.shape[-self.ndim :])

@@ -41,7 +41,7 @@ class PartsAction(Action):
         axis: int = -1,
     ) -> None:
         super().__init__(group)
-        if len(group.factors) != len(actions):
+        if not actions or len(group.factors) != len(actions):
             raise ActionError(
                 f"parts needs a direct product with a factor for each of its {len(actions)} actions; {group.label} has "
                 f"{len(group.factors)} factors. Make one with eq.groups.direct_product(…)."
@@ -68,7 +68,9 @@ class PartsAction(Action):
         windows = self._windows(tuple(x.shape))
         grids = [act for act in self.actions if isinstance(act, GridAction)]
         ndim = max(len(windows[0]), *(act.ndim for act in grids)) if grids else 0
-        if len(grids) < len(self.actions) or x.ndim <= ndim or any(not act.is_trailing for act in grids):
+        # An axis counted from the front cuts grids of one size differently in tensors with more or fewer axes.
+        fixed = self.windows is not None or self.axis < 0
+        if not fixed or len(grids) < len(self.actions) or x.ndim <= ndim or any(not act.is_trailing for act in grids):
             return self._move_one_by_one(x, g, windows)
         shape = tuple(x.shape[-ndim:])
         flat = x.reshape(len(x), math.prod(x.shape[1:-ndim]), math.prod(shape))

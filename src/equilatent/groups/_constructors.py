@@ -36,9 +36,13 @@ __all__ = [
 
 
 def _size(n: int, name: str, least: int = 1) -> int:
-    if isinstance(n, bool) or int(n) != n or n < least:
+    try:
+        size = operator.index(n)
+    except TypeError:
+        size = least - 1
+    if isinstance(n, bool) or size < least:
         raise GroupError(f"{name} needs an integer n ≥ {least}; got {n!r}.")
-    return int(n)
+    return size
 
 
 def _rotation(n: int) -> np.ndarray:

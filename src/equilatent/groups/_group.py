@@ -74,8 +74,8 @@ class Group:
     """A finite group whose elements are the integers 0 … order−1, with 0 the identity.
 
     Make one with `cyclic`, `dihedral`, `symmetric`, …, `direct_product`, `from_permutations`, `from_matrices`,
-    `from_presentation` or `from_table`. Groups are immutable; two groups are equal when they multiply in the same way
-    and name the same generators.
+    `from_presentation` or `from_table`. Groups are immutable; two groups are equal when they are made in the same way:
+    the same kind of multiplication on the same numbers, with the same generators.
 
     The product gh means first h, then g. Wherever an element is expected, an int or a LongTensor of any shape and on
     any device is accepted, and the answer has the same form. Ints are checked; tensors are checked on a CPU (on an
@@ -341,6 +341,9 @@ class Group:
         if not isinstance(a, Tensor):
             return int(self.element_order(torch.tensor(self._check_int(a))))
         a = self.check(a)
+        if self.factors:
+            parts = zip(self.factors, self.split(a), strict=True)
+            return functools.reduce(torch.lcm, [factor.element_order(part) for factor, part in parts])
         orders = torch.full_like(a, self.order)
         for prime, multiplicity in _factorise(self.order):
             for _ in range(multiplicity):

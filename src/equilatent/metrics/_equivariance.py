@@ -32,7 +32,7 @@ class EquivarianceError:
             error is as large as the output itself, and about 2 is what two unrelated outputs of mean zero give.
         centred: the same over the variance of f(x) over the samples (the mean square of f(x) minus its mean), float64
             [n]; 0 means exactly equivariant, 1 as large as what the output tells samples apart by. A large constant in
-            the output makes `relative` small, but not this one.
+            the output makes `relative` small, but not this one. NaN for a single sample.
     """
 
     group: Group
@@ -131,7 +131,7 @@ def equivariance_error(
             result = model(samples)
         else:
             result = run_with_layers(model, samples, [layer])[1][layer]  # type: ignore[arg-type]
-        if not isinstance(result, Tensor) or not len(result) == len(samples):
+        if not isinstance(result, Tensor) or not result.ndim or len(result) != len(samples):
             raise ActionError(f"the model should return a tensor [B, …] to be measured; got {type(result).__name__}.")
         return result
 
@@ -145,19 +145,23 @@ def equivariance_error(
         for pairs in torch.arange(len(elements) * len(x), device=x.device).split(batch_size):
             which, sample = pairs // len(x), pairs % len(x)
             g = elements[which]
-            target = run(input(x[sample], g)).double()
-            moved = output(plain[sample], g).double()
+            target, moved = _double(run(input(x[sample], g))), _double(output(plain[sample], g))
             if moved.shape != target.shape:
                 raise ActionError(f"outputs of shapes {list(moved.shape)} and {list(target.shape)} cannot be compared.")
             if not torch.isfinite(target).all():
                 raise NonFiniteError("the model's output on moved samples holds NaN or infinity.")
             rows = (len(target), -1)
-            difference.index_add_(0, which, (moved - target).square().reshape(rows).sum(1))
-            power.index_add_(0, which, target.square().reshape(rows).sum(1))
+            difference.index_add_(0, which, (moved - target).abs().square().reshape(rows).sum(1))
+            power.index_add_(0, which, target.abs().square().reshape(rows).sum(1))
             entries.index_add_(0, which, torch.full_like(g, target[0].numel(), dtype=torch.float64))
-        variance = (plain.double() - plain.double().mean(0)).square().mean()
+        plain = _double(plain)
+        variance = (plain - plain.mean(0)).abs().square().mean() if len(x) > 1 else torch.tensor(torch.nan)
     tiny = torch.finfo(torch.float64).tiny
     absolute = difference / entries
     relative = difference / power.clamp_min(tiny)
-    centred = absolute / variance.clamp_min(tiny)
+    centred = absolute / variance.clamp_min(tiny).to(absolute.device)
     return EquivarianceError(group, elements.cpu(), absolute.cpu(), relative.cpu(), centred.cpu())
+
+
+def _double(x: Tensor) -> Tensor:
+    return x.to(torch.complex128 if x.is_complex() else torch.float64)

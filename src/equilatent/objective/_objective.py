@@ -189,6 +189,8 @@ class Objective(nn.Module):
         """
         if not isinstance(x, Tensor) or not isinstance(y, Tensor):
             raise ActionError(f"x and y are tensors [B, …]; got {type(x).__name__} and {type(y).__name__}.")
+        if not x.ndim or not y.ndim:
+            raise ActionError("x and y are batches [B, …]; got a single number. Give it a batch axis.")
         if not len(x) or len(x) != len(y):
             raise ActionError(
                 f"a batch has at least one sample and a target for each; got {len(x)} samples and {len(y)} targets. "
@@ -250,6 +252,8 @@ class Objective(nn.Module):
         parts = model if isinstance(model, tuple) else (model,)
         with evaluating(*parts):
             output, latents = self._run(model, x)
+            for name, latent in latents.items():
+                self._act(name, latent, torch.zeros(len(latent), dtype=torch.long, device=latent.device))
         outputs = output[0].numel() if isinstance(output, Tensor) else None
         return describe_layer(
             self.group,
@@ -279,6 +283,7 @@ class Objective(nn.Module):
             elements = self.group.elements.to(device)
             return whole.repeat(len(elements)), elements.repeat_interleave(len(whole))
         if g is not None:
+            g = self.group.check(g)
             if g.shape != (batch,):
                 raise ActionError(f"g holds one element for each sample: expected [{batch}], got {list(g.shape)}.")
             return rows, g if rows is None else g.to(device)[rows]
@@ -310,6 +315,11 @@ class Objective(nn.Module):
         chosen: SupportsAction | None = self._latents[name]
         if chosen is not None:
             return chosen
+        if not -latent.ndim < self.latent_axis < latent.ndim or not self.latent_axis:
+            raise LatentError(
+                f"latent_axis={self.latent_axis} is no feature axis of the latent {name!r}, whose shape is "
+                f"{list(latent.shape)}."
+            )
         features = latent.shape[self.latent_axis]
         key = str(features)
         if key not in self._regular:
@@ -397,7 +407,9 @@ def _split(output: Any, count: int) -> tuple[Any, Any]:
 def _not_finite(terms: Terms) -> NonFiniteError:
     values = terms.as_floats()
     total = values.pop("loss")
-    wrong = [f"{name} is {value}" for name, value in values.items() if not abs(value) < float("inf")]
+    recorded = ("relative_error", "centred_error")
+    summands = [(name, value) for name, value in values.items() if name.split("/")[0] not in recorded]
+    wrong = [f"{name} is {value}" for name, value in summands if not abs(value) < float("inf")]
     return NonFiniteError(
         f"the loss is {total}: {', '.join(wrong) or 'a weighted sum overflows'}. Look for NaN in the inputs of that term, "
         "a learning rate that is too high, or a half-precision overflow."

@@ -152,7 +152,8 @@ def point_images(group: Group, points: Points | None) -> Tensor:
 
 
 def _check_point_table(group: Group, table: Tensor) -> None:
-    if table.ndim != 2 or len(table) != group.order or table.is_floating_point():
+    integers = not (table.is_floating_point() or table.is_complex() or table.dtype == torch.bool)
+    if table.ndim != 2 or len(table) != group.order or not integers:
         raise RepresentationError(
             f"points of {group.label} are integers [{group.order}, m], the images under each element; got "
             f"{table.dtype} {list(table.shape)}."
@@ -185,14 +186,8 @@ def from_matrices(
     >>> eq.reps.from_matrices(G, G.defining, label="standard").character.round().tolist()
     [2.0, -1.0, -1.0, 0.0, 0.0, 0.0]
     """
-    _check_names(group, matrices, "matrices")
-    arrays = {x: _as_array(value) for x, value in matrices.items()}
-    sizes = {array.shape for array in arrays.values()}
+    arrays = _square_arrays(group, matrices)
     for x, array in arrays.items():
-        if array.ndim != 2 or array.shape[0] != array.shape[1] or len(sizes) > 1:
-            raise RepresentationError(
-                f"the matrices of a representation are square and of one size; {x!r} has shape {array.shape}."
-            )
         if not np.isfinite(array).all():
             raise RepresentationError(f"the matrix of {x!r} holds NaN or infinity.")
         if np.linalg.matrix_rank(array) < len(array):
@@ -212,12 +207,15 @@ def from_matrices(
 
 def relator_errors(group: Group, matrices: Mapping[str, npt.ArrayLike | Tensor]) -> dict[Word, float]:
     """How far each relator of the group is from the identity under the given matrices: its largest entry."""
-    arrays = {x: _as_array(value) for x, value in matrices.items()}
+    arrays = _square_arrays(group, matrices)
     errors = {}
     for word in group.relators:
         product = np.eye(next(iter(arrays.values())).shape[0])
-        for x, exponent in word:
-            product = product @ np.linalg.matrix_power(arrays[x], exponent)
+        try:
+            for x, exponent in word:
+                product = product @ np.linalg.matrix_power(arrays[x], exponent)
+        except np.linalg.LinAlgError:  # a singular matrix has no inverse, so the relator does not hold
+            product = np.full_like(product, np.inf)
         errors[word] = float(np.abs(product - np.eye(len(product))).max())
     return errors
 
@@ -239,7 +237,6 @@ def is_representation(
     False
     """
     if isinstance(matrices, Mapping):
-        _check_names(group, matrices, "matrices")
         return all(error <= tolerance for error in relator_errors(group, matrices).values())
     table = matrices.matrix(group.elements) if isinstance(matrices, Representation) else matrices
     if table.ndim != 3 or len(table) != group.order or table.shape[1] != table.shape[2]:
@@ -319,8 +316,22 @@ def extend(
 
 
 def _as_array(value: npt.ArrayLike | Tensor) -> np.ndarray:
-    array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if isinstance(value, Tensor):  # numpy knows neither bfloat16 nor tensors that require gradients
+        value = value.detach().cpu().to(torch.complex128 if value.is_complex() else torch.float64).numpy()
+    array = np.asarray(value)
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
+
+
+def _square_arrays(group: Group, matrices: Mapping[str, npt.ArrayLike | Tensor]) -> dict[str, np.ndarray]:
+    _check_names(group, matrices, "matrices")
+    arrays = {x: _as_array(value) for x, value in matrices.items()}
+    sizes = {array.shape for array in arrays.values()}
+    for x, array in arrays.items():
+        if array.ndim != 2 or array.shape[0] != array.shape[1] or len(sizes) > 1:
+            raise RepresentationError(
+                f"the matrices of a representation are square and of one size; {x!r} has shape {array.shape}."
+            )
+    return arrays
 
 
 def _check_names(group: Group, images: Mapping[str, object], what: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -158,9 +158,13 @@ class PermutationRepresentation(Representation):
             # Whole rows move together: selecting rows is several times faster than gathering numbers.
             first = torch.arange(size * copies, device=x.device).view(size, copies, 1) * self.dim
             rows = (first + source[:, None]).reshape(-1)
-            moved = x.reshape(-1, inner).index_select(0, rows).view(x.shape)
+            moved = x.reshape(size * copies * self.dim, inner).index_select(0, rows).view(x.shape)
         if self.signs is None:
             return moved
+        if x.dtype == torch.bool:
+            raise RepresentationError(
+                f"{self.label} of {self.group.label} changes signs, which bool vectors do not have."
+            )
         signs = torch.gather(self.signs.to(g.device)[g], 1, source)
         return moved * signs.to(x.dtype)[:, None, :, None]
 
@@ -199,6 +203,17 @@ class MatrixRepresentation(Representation):
     def __init__(self, group: Group, matrices: Tensor, *, label: str) -> None:
         super().__init__(group, matrices.shape[-1], label)
         self.register_buffer("matrices", matrices, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MatrixRepresentation:
+        # Modules are moved and cast by one function for all buffers; the matrices follow the device but stay exact.
+        matrices = self._buffers.pop("matrices")
+        try:
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        finally:
+            self._buffers["matrices"] = matrices
+        assert matrices is not None
+        self._buffers["matrices"] = matrices.to(fn(torch.zeros(0, dtype=torch.long, device=matrices.device)).device)
+        return self
 
     def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
         """The matrix of each sample's element times its vectors."""

@@ -121,8 +121,8 @@ def assert_representation(
         _require(moved.dtype == dtype and moved.shape == x.shape, f"{rho}: dtype or shape changed.")
         _require(bool(torch.allclose(moved, expected, atol=tolerance)), f"{rho}: disagrees with its matrices.")
         weights = torch.randn(moved.shape, generator=generator, dtype=torch.float64).to(dtype)
-        (gradient,) = torch.autograd.grad((moved * weights).sum(), x)
-        back = torch.einsum("bij,b...i->b...j", matrices, weights.movedim(axis, -1)).movedim(-1, axis)
+        (gradient,) = torch.autograd.grad(moved, x, weights)
+        back = torch.einsum("bij,b...i->b...j", matrices.conj(), weights.movedim(axis, -1)).movedim(-1, axis)
         _require(bool(torch.allclose(gradient, back, atol=tolerance)), f"{rho}: the gradient is wrong.")
 
 
@@ -167,7 +167,8 @@ def assert_action(
 
     def compare(left: Tensor, right: Tensor, law: str) -> None:
         _require(left.shape == right.shape, f"{law}: shapes {list(left.shape)} and {list(right.shape)} differ.")
-        difference = (left.double() - right.double()).abs().reshape(len(left), -1).amax(1)
+        wide = torch.promote_types(left.dtype, torch.float64)
+        difference = (left.to(wide) - right.to(wide)).abs().reshape(len(left), -1).amax(1)
         worst = int(difference.argmax())
         _require(
             bool(difference[worst] <= tolerance),
