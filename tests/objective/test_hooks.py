@@ -21,6 +21,7 @@ def objective(layer: Any = "encoder.0", **changes: Any) -> eq.Objective:
         "input": eq.reps.regular(C2),
         "output": eq.actions.trivial(C2),
         "task_loss": nn.functional.mse_loss,
+        "passes": "joint",
         "layer": layer,
     }
     return eq.Objective(C2, **{**arguments, **changes})

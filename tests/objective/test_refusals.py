@@ -22,6 +22,7 @@ def objective(**changes: Any) -> eq.Objective:
         "input": eq.reps.regular(C2),
         "output": eq.actions.trivial(C2),
         "task_loss": nn.functional.mse_loss,
+        "passes": "joint",
         "layer": "encoder.0",
     }
     return eq.Objective(C2, **{**arguments, **changes})

@@ -47,10 +47,15 @@ class PointGather:
             return torch.gather(x, 2, index[:, None].expand(x.shape))
         table = self._table(shape, g.device, source_index)
         index = table.index.index_select(0, g)
-        moved = torch.gather(x, 2, index[:, None].expand(len(x), x.shape[1], index.shape[1]))
+        index = index[:, None].expand(len(x), x.shape[1], index.shape[1])
         if table.first == 0 and table.last == points:
-            return moved
-        return torch.cat([x[:, :, : table.first], moved, x[:, :, table.last :]], dim=2)
+            return torch.gather(x, 2, index)
+        if torch.is_grad_enabled() and x.requires_grad:
+            return torch.cat([x[:, :, : table.first], torch.gather(x, 2, index), x[:, :, table.last :]], dim=2)
+        # Into a copy, in place: a third large temporary would be given back to the system and fetched again each call.
+        result = x.clone()
+        torch.gather(x, 2, index, out=result[:, :, table.first : table.last])
+        return result
 
     def _table(self, shape: tuple[int, ...], device: torch.device, source_index: SourceIndex) -> _Table:
         table = self._tables.get((shape, device))

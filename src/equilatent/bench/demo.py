@@ -43,7 +43,7 @@ class DemoConfig:
 
     seed: str = "0..2"
     """Seeds of the runs: '0', '0,3' or '0..2' (both ends included)."""
-    epochs: int = 20
+    epochs: int = 18
     """Passes over the training pairs."""
     group: Literal["C4", "D1", "D4"] = "D4"
     """The group that moves each digit; the pair is moved by its product with itself."""
@@ -57,7 +57,7 @@ class DemoConfig:
     """Pairs in a batch."""
     features: int = 512
     """Features of the latent."""
-    strength: float = 1.0
+    strength: float = 0.3
     """λ, the weight of the latent term."""
     latent: Literal["norm", "encoder"] = "norm"
     """The layer that is the latent: the encoder's output, or that of the batch norm behind it, which the head reads."""
@@ -163,7 +163,7 @@ def make_data(digits: Digits, config: DemoConfig, action: eq.actions.Action, dev
     """Pairs from disjoint digits: 60% for training, 20% for validation, 20% for test; every pair is moved once."""
     splits = []
     for number, part in enumerate(split_digits(digits)):
-        pairs = make_pairs(part, config.pairs if number == 0 else 2000, action, seed=number)
+        pairs = make_pairs(part, (config.pairs, 1000, 2000)[number], action, seed=number)
         splits.append(PairSplit(((pairs.images - 0.13) / 0.28).to(device), pairs.labels.to(device)))
     return DemoData(splits[0], splits[1], splits[2], digits.source)
 
@@ -172,9 +172,10 @@ def make_network(features: int) -> nn.Module:
     """A small convolutional classifier of 100 classes: ``encoder``, ``norm`` and ``head``."""
     encoder = nn.Sequential()
     channels = 1
-    for wider in (16, 32, 64):
+    widths = (12, 24, 48)
+    for wider in widths:
         encoder.extend([nn.Conv2d(channels, wider, 3, padding=1), nn.BatchNorm2d(wider), nn.ReLU()])
-        if wider < 64:
+        if wider < widths[-1]:
             encoder.append(nn.MaxPool2d(2))
         channels = wider
     encoder.extend([nn.Flatten(), nn.Linear(channels * (SIDE // 4) * (2 * SIDE // 4), features)])
@@ -206,6 +207,7 @@ def train(
         layer=config.latent,
         strength=config.strength if method == "ours" else 0.0,
         distance=config.distance,
+        passes="joint",
         generator=generator,
     )
     optimiser = torch.optim.Adam(run.network.parameters(), config.rate)
@@ -234,7 +236,7 @@ def train(
         "test_accuracy": accuracy(run.network, data.test),
         "validation_accuracy": run.curve[-1]["validation_accuracy"] if run.curve else None,
         "train_accuracy": accuracy(run.network, data.train),
-        "consistency": consistency(run.network, action, data.test.images[:128]),
+        "consistency": consistency(run.network, action, data.test.images[:100]),
         "latent_error": run.after.mean_centred,
         "latent_error_before": run.before.mean_centred,
         "encoder_relative_error": at_encoder.mean_relative,
@@ -283,7 +285,7 @@ def consistency(network: nn.Module, action: eq.actions.Action, images: Tensor) -
 def _latent_error(
     network: nn.Module, layer: str, action: eq.actions.Action, latent: eq.reps.Representation, images: Tensor
 ) -> eq.metrics.EquivarianceError:
-    return eq.metrics.equivariance_error(network, action, latent, images[:64], layer=layer)
+    return eq.metrics.equivariance_error(network, action, latent, images[:32], layer=layer)
 
 
 def run_demo(

@@ -98,9 +98,9 @@ class Objective(nn.Module):
             needs two pairs in every batch.
         draw: ``"uniform"`` draws one element a sample, ``"non_identity"`` never the identity, ``"orbit"`` uses every
             element for every sample (|G| times the cost).
-        passes: ``"joint"`` sends x and ρ_X(g) x through the model as one batch, so that batch norm sees both with the
-            same statistics; ``"separate"`` sends them one after the other, so that each is normalised by its own, and
-            running statistics are updated twice.
+        passes: ``"separate"`` sends x and ρ_X(g) x through the model one after the other, so that batch norm normalises
+            each by its own statistics and updates its running ones twice; ``"joint"`` sends them as one batch of twice
+            the size, normalised by common statistics.
         pair_fraction: the part of each batch that gets a second pass, in (0, 1]. Which samples is drawn afresh each
             time, so that every term stays an unbiased estimate.
         generator: the source of randomness.
@@ -134,7 +134,7 @@ class Objective(nn.Module):
         shifted_task_weight: float = 0.5,
         distance: Distance = "mse",
         draw: Draw = "uniform",
-        passes: Passes = "joint",
+        passes: Passes = "separate",
         pair_fraction: float = 1.0,
         generator: torch.Generator | None = None,
         check_finite: bool = True,
