@@ -77,21 +77,21 @@ def verdict(runs: Sequence[DemoRun]) -> list[str]:
     by_method = {row.method: row for row in rows_of(runs)}
     ours, augmented = by_method["ours"], by_method["augmented"]
     return [
-        _compare("equivariance error of the latent", ours, augmented, "latent_error", scale=1.0, unit=""),
-        _compare(
-            "share of answers that stay under the group", ours, augmented, "consistency", scale=100, unit=" points"
-        ),
-        _compare("test accuracy", ours, augmented, "test_accuracy", scale=100, unit=" points"),
+        _compare("equivariance error of the latent", ours, augmented, "latent_error", percent=False),
+        _compare("share of answers that stay under the group", ours, augmented, "consistency", percent=True),
+        _compare("test accuracy", ours, augmented, "test_accuracy", percent=True),
     ]
 
 
-def _compare(name: str, ours: Row, other: Row, key: str, *, scale: float, unit: str) -> str:
+def _compare(name: str, ours: Row, other: Row, key: str, *, percent: bool) -> str:
+    scale, sign, unit = (100, "%", " points") if percent else (1, "", "")
     differences = [
         (mine.final[key] - theirs.final[key]) * scale for mine, theirs in zip(ours.runs, other.runs, strict=True)
     ]
     mean = statistics.fmean(differences)
     text = (
-        f"The {name} is {ours.mean(key) * scale:.3g} with the latent term and {other.mean(key) * scale:.3g} without: "
+        f"The {name} is {ours.mean(key) * scale:.3g}{sign} with the latent term and "
+        f"{other.mean(key) * scale:.3g}{sign} without: "
         f"a difference of {mean:+.3g}{unit}"
     )
     if len(differences) < 2:
@@ -168,6 +168,7 @@ def _samples(data: DemoData, action: eq.actions.Action) -> Figure:
             axis.imshow(images[column, 0].numpy(), cmap="gray_r")
             axis.axvline(images.shape[-1] / 2 - 0.5, color="#c9ccd1", linewidth=0.8)
             axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
             title = f"{y[column]:02d}" if row == 0 else f"moved by {action.group.name(int(g[column]))}"
             axis.set_title(title, fontsize=8)
     return figure
@@ -197,12 +198,12 @@ def _elements(runs: Sequence[DemoRun]) -> Figure:
         errors = [run.after.centred for run in row.runs if run.after is not None]
         if errors:
             mean = torch.stack(errors).mean(0).tolist()
-            axis.plot(range(len(mean)), mean, ".-", color=_COLOURS[row.method], linewidth=0.8, label=row.method)
+            axis.plot(range(1, len(mean)), mean[1:], ".-", color=_COLOURS[row.method], linewidth=0.8, label=row.method)
     before = [run.before.centred for run in runs if run.before is not None]
     if before:
         mean = torch.stack(before).mean(0).tolist()
-        axis.plot(range(len(mean)), mean, ".-", color=_COLOURS["before"], linewidth=0.8, label="before training")
-    axis.set(xlabel="element (0 is the identity)", ylabel="error of the latent")
+        axis.plot(range(1, len(mean)), mean[1:], ".-", color=_COLOURS["before"], linewidth=0.8, label="before training")
+    axis.set(xlabel="element (the identity, whose error is 0, is left out)", ylabel="error of the latent", yscale="log")
     axis.legend(frameon=False, ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
 
