@@ -97,3 +97,9 @@ def test_characters_of_groups_too_large_to_list() -> None:
     for rho in (reps.trivial(G), reps.regular(G)):
         with pytest.raises(GroupTooLargeError, match=r"listing the elements"):
             _ = rho.character
+
+
+def test_unsigned_vectors_have_no_sign() -> None:
+    rho = reps.sign(groups.symmetric(3))
+    with pytest.raises(RepresentationError, match=r"changes signs; torch\.uint8 vectors have none"):
+        rho(torch.ones(2, 1, dtype=torch.uint8), torch.tensor([0, 1]))

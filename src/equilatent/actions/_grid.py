@@ -62,6 +62,11 @@ class GridAction(Action):
         if unknown:
             raise ActionError(f"shifts names {', '.join(sorted(unknown))}, which is no generator of {group.label}.")
         steps = {x: [Fraction(t) for t in (shifts or {}).get(x, [0] * self.ndim)] for x in signed}
+        for x, step in steps.items():
+            if len(step) != self.ndim:
+                raise ActionError(
+                    f"a shift has a fraction for each of {self.ndim} axes; {x!r} has {len(step)} of them."
+                )
         self._period = math.lcm(1, *(t.denominator for step in steps.values() for t in step))
         generators = {x: self._affine(matrix, steps[x]) for x, matrix in signed.items()}
         identity = np.eye(self.ndim + 1, dtype=np.int64)

@@ -123,6 +123,8 @@ def _check_windows(windows: Sequence[Sequence[_Slice]], count: int) -> None:
     if len(windows) != count:
         raise ActionError(f"{count} actions need {count} windows; got {len(windows)}.")
     for number, first in enumerate(windows):
+        if not first:
+            raise ActionError("a window has a slice for at least one of the last axes; got an empty one.")
         if any(part.step not in (None, 1) or (part.start or 0) < 0 or (part.stop or 0) < 0 for part in first):
             raise ActionError(f"windows are plain slices with bounds ≥ 0; got {tuple(first)}.")
         for second in windows[:number]:

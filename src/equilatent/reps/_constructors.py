@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -127,23 +128,26 @@ def point_images(group: Group, points: Points | None) -> Tensor:
         _check_point_table(group, points)
         return points.long()
     _check_names(group, points, "permutation")
-    images = {x: np.asarray(list(image), dtype=np.int64) for x, image in points.items()}
+    try:
+        images = {x: np.array([operator.index(i) for i in image], dtype=np.int64) for x, image in points.items()}
+    except TypeError as error:
+        raise RepresentationError("the images of points are sequences of integers, one for each generator.") from error
     size = max((len(image) for image in images.values()), default=1)
     for x, image in images.items():
         if sorted(image.tolist()) != list(range(size)):
             raise RepresentationError(f"generator {x!r} does not permute the points 0 … {size - 1}: {image.tolist()}.")
     identity = np.arange(size)
 
-    def error(word: Word) -> float:
+    def moves(word: Word) -> bool:
         moved = identity
         for x, exponent in word:
             step = images[x] if exponent > 0 else np.argsort(images[x])
             for _ in range(abs(exponent)):
                 moved = moved[step]
-        return float(np.abs(moved - identity).max(initial=0))
+        return bool((moved != identity).any())
 
     for word in group.relators:
-        if error(word):
+        if moves(word):
             raise RepresentationError(
                 f"these permutations are no action of {group.label}: the relator {format_word(word)} should fix every "
                 "point and does not. Check the images, and that r s means first s, then r."

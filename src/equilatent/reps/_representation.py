@@ -161,10 +161,8 @@ class PermutationRepresentation(Representation):
             moved = x.reshape(size * copies * self.dim, inner).index_select(0, rows).view(x.shape)
         if self.signs is None:
             return moved
-        if x.dtype == torch.bool:
-            raise RepresentationError(
-                f"{self.label} of {self.group.label} changes signs, which bool vectors do not have."
-            )
+        if x.dtype in (torch.bool, torch.uint8):
+            raise RepresentationError(f"{self.label} of {self.group.label} changes signs; {x.dtype} vectors have none.")
         signs = torch.gather(self.signs.to(g.device)[g], 1, source)
         return moved * signs.to(x.dtype)[:, None, :, None]
 
