@@ -15,9 +15,9 @@ from equilatent.actions._action import Action
 from equilatent.actions._gather import PointGather
 from equilatent.errors import ActionError
 from equilatent.groups import Group
+from equilatent.groups._homomorphism import extend
 from equilatent.groups._words import format_word
 from equilatent.reps import PermutationRepresentation
-from equilatent.reps._constructors import extend
 
 __all__ = ["GridAction"]
 

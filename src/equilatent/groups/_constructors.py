@@ -16,22 +16,27 @@ from torch import Tensor
 from equilatent.errors import GroupError, GroupTooLargeError
 from equilatent.groups._closure import close_matrices
 from equilatent.groups._group import Group
-from equilatent.groups._laws import Law, MetacyclicLaw, PermutationLaw, ProductLaw, TableLaw
-from equilatent.groups._words import parse_relators, tokens
+from equilatent.groups._homomorphism import broken_relator, extend_permutations, homomorphism
+from equilatent.groups._laws import Law, MetacyclicLaw, PermutationLaw, ProductLaw, SemidirectLaw, TableLaw
+from equilatent.groups._words import format_word, invert_word, parse_relators, tokens
 
 __all__ = [
     "alternating",
     "cyclic",
+    "dicyclic",
     "dihedral",
     "direct_product",
     "from_matrices",
     "from_permutations",
     "from_presentation",
     "from_table",
+    "icosahedral",
     "klein_four",
     "octahedral",
     "quaternion",
+    "semidirect_product",
     "symmetric",
+    "tetrahedral",
 ]
 
 
@@ -216,17 +221,76 @@ def alternating(n: int) -> Group:
     return Group(law, generators, label=f"A{n}")
 
 
-def octahedral() -> Group:
+#: Carries each of three axes to the next: the rotation by 120° about a diagonal of the cube.
+_AXES = [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+
+
+def _polyhedral(label: str, rotations: Mapping[str, npt.ArrayLike], inversion: bool) -> Group:
+    if inversion:
+        return from_matrices({**rotations, "i": -np.eye(3)}, label=f"{label}h")
+    return from_matrices(rotations, label=label)
+
+
+def tetrahedral(*, inversion: bool = False) -> Group:
+    """The 12 rotations of the tetrahedron: d, the half turn about the last axis, and c, which carries each axis to the next.
+
+    Args:
+        inversion: whether to add i, the inversion through the centre, for the pyritohedral group T_h of order 24.
+
+    >>> import equilatent as eq
+    >>> eq.groups.tetrahedral().order, eq.groups.tetrahedral(inversion=True).order
+    (12, 24)
+    """
+    return _polyhedral("T", {"d": np.diag([-1, -1, 1]), "c": _AXES}, inversion)
+
+
+def octahedral(*, inversion: bool = False) -> Group:
     """The 24 rotations of the cube: generators r, a quarter turn in the plane of the last two axes, and c, which
     carries each axis to the next.
+
+    Args:
+        inversion: whether to add i, the inversion through the centre, for all 48 symmetries of the cube.
 
     >>> import equilatent as eq
     >>> eq.groups.octahedral().presentation
     'r4, c3, (r c)^2'
     """
-    quarter = [[1, 0, 0], [0, 0, -1], [0, 1, 0]]
-    axes = [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
-    return from_matrices({"r": quarter, "c": axes}, label="O")
+    return _polyhedral("O", {"r": [[1, 0, 0], [0, 0, -1], [0, 1, 0]], "c": _AXES}, inversion)
+
+
+def icosahedral(*, inversion: bool = False) -> Group:
+    """The 60 rotations of the icosahedron with corners (0, ±1, ±φ) and their cyclic images: r, a fifth of a turn about
+    (0, 1, φ), and c, which carries each axis to the next.
+
+    Args:
+        inversion: whether to add i, the inversion through the centre, for all 120 symmetries.
+
+    >>> import equilatent as eq
+    >>> eq.groups.icosahedral().conjugacy_classes.sizes.tolist()
+    [1, 12, 20, 12, 15]
+    """
+    golden = (1 + math.sqrt(5)) / 2
+    x, y, z = np.array([0, 1, golden]) / math.hypot(1, golden)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    angle = 2 * math.pi / 5
+    fifth = np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross
+    return _polyhedral("I", {"r": fifth, "c": _AXES}, inversion)
+
+
+def dicyclic(n: int) -> Group:
+    """The dicyclic group Dic_n = ⟨r, s | r²ⁿ, s² = rⁿ, s r s⁻¹ = r⁻¹⟩ of order 4n; Dic_2 is the quaternion group.
+
+    >>> import equilatent as eq
+    >>> eq.groups.dicyclic(3).order, eq.groups.dicyclic(3)["s2"] == eq.groups.dicyclic(3)["r3"]
+    (12, True)
+    """
+    n = _size(n, "dicyclic(n)")
+    return Group(
+        MetacyclicLaw(2 * n, 2, -1, n),
+        {"r": 1, "s": 2 * n},
+        label=f"Dic{n}",
+        relators=parse_relators(f"r^{2 * n}, s2 r^-{n}, s r s^-1 r"),
+    )
 
 
 def direct_product(*factors: Group) -> Group:
@@ -255,6 +319,55 @@ def direct_product(*factors: Group) -> Group:
         generators.update({f"{x}_{number}": g * stride for x, g in factor.generators.items()})
     label = "×".join(f"({factor.label})" if factor.factors else factor.label for factor in factors)
     return Group(law, generators, label=label, factors=factors)
+
+
+def semidirect_product(normal: Group, acting: Group, action: Mapping[str, Mapping[str, int | str]]) -> Group:
+    """N ⋊ H: pairs (n, h) with (n, h)(m, k) = (n·φ_h(m), hk), for an action φ of H on N by automorphisms.
+
+    The generators of N are called x_1, those of H x_2; then h_2 n_1 h_2⁻¹ = φ_h(n)_1. The element (n, h) is the integer
+    n·|H| + h.
+
+    Args:
+        normal: N.
+        acting: H.
+        action: for each generator of H, the images of N's generators under its automorphism, as elements or words.
+
+    Raises:
+        GroupError: if the image of a generator is no automorphism of N, or the automorphisms break a relator of H.
+
+    >>> import equilatent as eq
+    >>> C7, C3 = eq.groups.cyclic(7), eq.groups.cyclic(3)
+    >>> G = eq.groups.semidirect_product(C7, C3, {"r": {"r": "r2"}})
+    >>> G.order, G.is_abelian, G["r_2 r_1 r_2^-1"] == G["r_1^2"]
+    (21, False, True)
+    """
+    if set(action) != set(acting.generators):
+        raise GroupError(
+            f"the action of {acting.label} is given by its generators {', '.join(acting.generators) or '(none)'}; got "
+            f"{', '.join(map(str, action)) or 'none'}."
+        )
+    images: dict[str, np.ndarray] = {}
+    for h, moved in action.items():
+        images[h] = homomorphism(normal, normal, moved).numpy()
+        if len(np.unique(images[h])) < normal.order:
+            raise GroupError(f"the image of {h!r} is no automorphism of {normal.label}: it is not one-to-one.")
+    broken = broken_relator(acting, images)
+    if broken is not None:
+        raise GroupError(
+            f"these automorphisms of {normal.label} are no action of {acting.label}: the relator "
+            f"{format_word(broken)} does not act as the identity."
+        )
+    automorphisms = extend_permutations(acting, images, normal.order)
+    law = SemidirectLaw(normal._law, acting._law, torch.from_numpy(automorphisms))
+    generators = {f"{x}_1": n * acting.order for x, n in normal.generators.items()}
+    generators |= {f"{x}_2": h for x, h in acting.generators.items()}
+    relators = [tuple((f"{x}_1", k) for x, k in word) for word in normal.relators]
+    relators += [tuple((f"{x}_2", k) for x, k in word) for word in acting.relators]
+    for h in acting.generators:
+        for x, n in normal.generators.items():
+            moved_word = tuple((f"{y}_1", k) for y, k in normal.word(int(images[h][n])))
+            relators.append(((f"{h}_2", 1), (f"{x}_1", 1), (f"{h}_2", -1), *invert_word(moved_word)))
+    return Group(law, generators, label=f"{normal.label}⋊{acting.label}", relators=relators)
 
 
 def _named(generators: Mapping[str, object] | Sequence[object], what: str) -> dict[str, object]:

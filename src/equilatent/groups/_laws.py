@@ -16,7 +16,7 @@ from torch import Tensor
 
 from equilatent.errors import GroupTooLargeError
 
-__all__ = ["Law", "MetacyclicLaw", "PermutationLaw", "ProductLaw", "TableLaw"]
+__all__ = ["Law", "MetacyclicLaw", "PermutationLaw", "ProductLaw", "SemidirectLaw", "TableLaw"]
 
 #: Up to this order a permutation group multiplies through its table (8 MB) instead of composing permutations.
 _TABLE_ORDER = 1024
@@ -235,3 +235,36 @@ class ProductLaw(Law):
 
     def inverse(self, a: Tensor) -> Tensor:
         return self.join([factor.inverse(x) for factor, x in zip(self.factors, self.split(a), strict=True)])
+
+
+class SemidirectLaw(Law):
+    """N ⋊ H for an action of H on N by automorphisms: (n, h)(m, k) = (n·φ_h(m), hk); h is the faster digit.
+
+    Args:
+        normal: the law of N.
+        acting: the law of H.
+        automorphisms: φ_h(m) for each h and m, LongTensor [|H|, |N|].
+    """
+
+    def __init__(self, normal: Law, acting: Law, automorphisms: Tensor) -> None:
+        self.normal, self.acting = normal, acting
+        self.order = normal.order * acting.order
+        self._automorphisms = _DeviceTensor(automorphisms.reshape(-1))
+
+    @functools.cached_property
+    def key(self) -> Hashable:
+        digest = hashlib.sha256(self._automorphisms.value.numpy().tobytes()).hexdigest()
+        return ("semidirect", self.normal.key, self.acting.key, digest)
+
+    def _act(self, h: Tensor, m: Tensor) -> Tensor:
+        return self._automorphisms.on(h.device)[h * self.normal.order + m]
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        n, h = a // self.acting.order, a % self.acting.order
+        m, k = b // self.acting.order, b % self.acting.order
+        return self.normal.product(n, self._act(h, m)) * self.acting.order + self.acting.product(h, k)
+
+    def inverse(self, a: Tensor) -> Tensor:
+        n, h = a // self.acting.order, a % self.acting.order
+        back = self.acting.inverse(h)
+        return self._act(back, self.normal.inverse(n)) * self.acting.order + back

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from equilatent.errors import RepresentationError
 from equilatent.groups import Group
+from equilatent.groups._homomorphism import broken_relator, extend, extend_permutations
 from equilatent.groups._words import Word, format_word
 from equilatent.reps._representation import (
     DirectSumRepresentation,
@@ -136,23 +137,13 @@ def point_images(group: Group, points: Points | None) -> Tensor:
     for x, image in images.items():
         if sorted(image.tolist()) != list(range(size)):
             raise RepresentationError(f"generator {x!r} does not permute the points 0 … {size - 1}: {image.tolist()}.")
-    identity = np.arange(size)
-
-    def moves(word: Word) -> bool:
-        moved = identity
-        for x, exponent in word:
-            step = images[x] if exponent > 0 else np.argsort(images[x])
-            for _ in range(abs(exponent)):
-                moved = moved[step]
-        return bool((moved != identity).any())
-
-    for word in group.relators:
-        if moves(word):
-            raise RepresentationError(
-                f"these permutations are no action of {group.label}: the relator {format_word(word)} should fix every "
-                "point and does not. Check the images, and that r s means first s, then r."
-            )
-    return torch.from_numpy(extend(group, images, lambda left, right: left[:, right], identity))
+    broken = broken_relator(group, images)
+    if broken is not None:
+        raise RepresentationError(
+            f"these permutations are no action of {group.label}: the relator {format_word(broken)} should fix every "
+            "point and does not. Check the images, and that r s means first s, then r."
+        )
+    return torch.from_numpy(extend_permutations(group, images, size))
 
 
 def _check_point_table(group: Group, table: Tensor) -> None:
@@ -300,23 +291,6 @@ def padded_regular(group: Group, dim: int) -> Representation:
         )
     blocks = [(regular(group), copies), (trivial(group), rest)]
     return DirectSumRepresentation(blocks if rest else blocks[:1])
-
-
-def extend(
-    group: Group,
-    images: Mapping[str, np.ndarray],
-    multiply: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    identity: np.ndarray,
-) -> np.ndarray:
-    """The images of all elements, [order, …], from those of the generators, along the spanning tree of shortest words."""
-    tree = group.spanning_tree
-    extended = np.empty((group.order, *identity.shape), dtype=identity.dtype)
-    extended[0] = identity
-    for level in tree.levels():
-        for number, x in enumerate(tree.generators):
-            children = level[tree.generator[level] == number]
-            extended[children] = multiply(extended[tree.parent[children]], images[x])
-    return extended
 
 
 def _as_array(value: npt.ArrayLike | Tensor) -> np.ndarray:
