@@ -305,7 +305,8 @@ def run_demo(
 
 def records_of(runs: list[DemoRun], config: DemoConfig, data: DemoData) -> list[dict[str, Any]]:
     """A record for each run."""
-    settings = {**asdict(config), "out": str(config.out), "data": data.source}
+    settings = {**asdict(config), "data": data.source}
+    del settings["out"]  # where the results go says nothing about them
     return [
         make_record(
             experiment="demo",
