@@ -324,8 +324,8 @@ def direct_product(*factors: Group) -> Group:
 def semidirect_product(normal: Group, acting: Group, action: Mapping[str, Mapping[str, int | str]]) -> Group:
     """N ⋊ H: pairs (n, h) with (n, h)(m, k) = (n·φ_h(m), hk), for an action φ of H on N by automorphisms.
 
-    The generators of N are called x_1, those of H x_2; then h_2 n_1 h_2⁻¹ = φ_h(n)_1. The element (n, h) is the integer
-    n·|H| + h.
+    The generators of N are called x_1, those of H x_2; then h_2 n_1 h_2⁻¹ = φ_h(n)_1. The element (n, h) is the
+    integer n·order(H) + h.
 
     Args:
         normal: N.

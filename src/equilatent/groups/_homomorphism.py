@@ -62,7 +62,7 @@ def homomorphism(source: Group, target: Group, images: Mapping[str, int | str]) 
         images: for each generator of `source`, its image, as an element or as a word in the generators of `target`.
 
     Returns:
-        LongTensor [source.order]: the image of each element.
+        The image of each element of `source`, a LongTensor.
 
     Raises:
         GroupError: if a generator is missing, or if a relator of `source` is not mapped to the identity; named.

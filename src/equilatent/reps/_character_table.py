@@ -24,7 +24,8 @@ _KINDS = {1: "real", 0: "complex", -1: "quaternionic"}
 class CharacterTable:
     """The irreducible complex characters of a group: one row each, one column for each conjugacy class.
 
-    Rows are sorted by degree, the trivial character first; columns are in the order of `Group.conjugacy_classes`.
+    Rows are sorted by degree, the trivial character first; columns are in the order of the group's conjugacy
+    classes.
 
     Attributes:
         group: the group.
