@@ -236,7 +236,7 @@ def train(
         "test_accuracy": accuracy(run.network, data.test),
         "validation_accuracy": run.curve[-1]["validation_accuracy"] if run.curve else None,
         "train_accuracy": accuracy(run.network, data.train),
-        "consistency": consistency(run.network, action, data.test.images[:100]),
+        "consistency": eq.metrics.prediction_consistency(run.network, action, data.test.images[:100]).mean,
         "latent_error": run.after.mean_centred,
         "latent_error_before": run.before.mean_centred,
         "encoder_relative_error": at_encoder.mean_relative,
@@ -269,17 +269,6 @@ def accuracy(network: nn.Module, pairs: PairSplit) -> float:
     network.eval()
     answers = torch.cat([network(images).argmax(1) for images in pairs.images.split(500)])
     return float((answers == pairs.labels).float().mean())
-
-
-@torch.no_grad()
-def consistency(network: nn.Module, action: eq.actions.Action, images: Tensor) -> float:
-    """The mean share of elements g for which the answer for gx is the answer for x."""
-    network.eval()
-    plain = network(images).argmax(1)
-    same = [
-        network(action(images, torch.full((len(images),), g))).argmax(1) == plain for g in range(action.group.order)
-    ]
-    return float(torch.stack(same).float().mean())
 
 
 def _latent_error(

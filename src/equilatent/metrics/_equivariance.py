@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from equilatent._layers import evaluating, run_with_layers
+from equilatent._layers import evaluating
 from equilatent.actions import SupportsAction
-from equilatent.errors import ActionError, EquilatentError, GroupTooLargeError, NonFiniteError
+from equilatent.errors import ActionError
 from equilatent.groups import Group
+from equilatent.metrics._orbits import Orbits
 
 __all__ = ["EquivarianceError", "equivariance_error"]
-
-#: Without a choice of elements, groups up to this order are measured whole.
-_WHOLE_GROUP = 4096
 
 
 @dataclass(frozen=True)
@@ -114,47 +112,21 @@ def equivariance_error(
         raise ActionError(
             f"the input is moved by {group.label}, but the output by {output.group.label}. Use one group for both."
         )
-    if not isinstance(x, Tensor) or not len(x):
-        raise ActionError("the equivariance error of an empty batch means nothing; give at least one sample.")
-    if elements is None:
-        if group.order > _WHOLE_GROUP:
-            raise GroupTooLargeError(
-                f"{group.label} has {group.order} elements; measure some of them: elements=G.sample(256)."
-            )
-        elements = group.elements
-    elements = group.check(elements).reshape(-1).to(x.device)
-    if not len(elements):
-        raise EquilatentError("no elements to measure: elements is empty.")
-
-    def run(samples: Tensor) -> Tensor:
-        if layer is None:
-            result = model(samples)
-        else:
-            result = run_with_layers(model, samples, [layer])[1][layer]  # type: ignore[arg-type]
-        if not isinstance(result, Tensor) or not result.ndim or len(result) != len(samples):
-            raise ActionError(f"the model should return a tensor [B, …] to be measured; got {type(result).__name__}.")
-        return result
-
-    difference, power, entries = (torch.zeros(len(elements), dtype=torch.float64, device=x.device) for _ in range(3))
-    modules = [part for part in (model, input, output) if isinstance(part, nn.Module)]
-    with evaluating(*modules):
-        plain = torch.cat([run(samples) for samples in x.split(batch_size)])
-        if not torch.isfinite(plain).all():
-            raise NonFiniteError("the model's output on x holds NaN or infinity; its equivariance cannot be measured.")
-        # Every pair of an element and a sample, in batches of one size whatever the two counts are.
-        for pairs in torch.arange(len(elements) * len(x), device=x.device).split(batch_size):
-            which, sample = pairs // len(x), pairs % len(x)
-            g = elements[which]
-            target, moved = _double(run(input(x[sample], g))), _double(output(plain[sample], g))
+    with evaluating(model, input, output):
+        orbits = Orbits(model, input, x, layer=layer, elements=elements, batch_size=batch_size)
+        elements = orbits.elements
+        difference, power, entries = (
+            torch.zeros(len(elements), dtype=torch.float64, device=x.device) for _ in range(3)
+        )
+        for which, sample, result in orbits:
+            target, moved = _double(result), _double(output(orbits.plain[sample], elements[which]))
             if moved.shape != target.shape:
                 raise ActionError(f"outputs of shapes {list(moved.shape)} and {list(target.shape)} cannot be compared.")
-            if not torch.isfinite(target).all():
-                raise NonFiniteError("the model's output on moved samples holds NaN or infinity.")
             rows = (len(target), -1)
             difference.index_add_(0, which, (moved - target).abs().square().reshape(rows).sum(1))
             power.index_add_(0, which, target.abs().square().reshape(rows).sum(1))
-            entries.index_add_(0, which, torch.full_like(g, target[0].numel(), dtype=torch.float64))
-        plain = _double(plain)
+            entries.index_add_(0, which, torch.full_like(which, target[0].numel(), dtype=torch.float64))
+        plain = _double(orbits.plain)
         variance = (plain - plain.mean(0)).abs().square().mean() if len(x) > 1 else torch.tensor(torch.nan)
     tiny = torch.finfo(torch.float64).tiny
     absolute = difference / entries
