@@ -70,6 +70,7 @@ def _demo(config: object) -> None:
 
     assert isinstance(config, DemoConfig)
     config.check()
+    config.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told before the training
     steps = len(parse_seeds(config.seed)) * len(METHODS) * config.epochs * config.steps_per_epoch
     with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
 

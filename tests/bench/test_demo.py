@@ -122,6 +122,15 @@ def test_bad_settings_are_refused_before_anything_runs(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(demo, "train", lambda *_: pytest.fail("it trained first"))
+    assert main(["demo", *TINY, "--out", str(tmp_path / "file" / "demo")]) == 1
+    assert "Earlier results are as they were" in capsys.readouterr().err
+
+
 def test_interrupting_leaves_earlier_results_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
