@@ -93,6 +93,7 @@ class DemoConfig:
         if self.features < order:
             wrong.append(f"--features {self.features} cannot hold one regular representation of {order} dimensions")
         parse_seeds(self.seed)
+        pick_device(self.device)
         if wrong:
             raise EquilatentError("; ".join(wrong) + ".")
 
