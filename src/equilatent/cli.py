@@ -3,9 +3,12 @@
 import importlib.util
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from equilatent.errors import EquilatentError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from equilatent.bench.demo import DemoConfig
 
 __all__ = ["main"]
 
@@ -61,14 +64,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
-def _demo(config: object) -> None:
+def _demo(config: "DemoConfig") -> None:
     from tqdm import tqdm
 
-    from equilatent.bench.demo import METHODS, DemoConfig, DemoRun, parse_seeds, records_of, run_demo
+    from equilatent.bench.demo import METHODS, DemoRun, parse_seeds, records_of, run_demo
     from equilatent.bench.demo_report import render_page, render_table, verdict
     from equilatent.bench.record import write_json, write_text
 
-    assert isinstance(config, DemoConfig)
     config.check()
     config.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told before the training
     steps = len(parse_seeds(config.seed)) * len(METHODS) * config.epochs * config.steps_per_epoch

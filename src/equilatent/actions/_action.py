@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from equilatent.errors import ActionError
 from equilatent.groups import Group
-from equilatent.reps import Representation
+from equilatent.reps import PermutationRepresentation, Representation
 from equilatent.reps._constructors import Points, point_images
 
 __all__ = [
@@ -100,33 +100,32 @@ class TrivialAction(Action):
 class LabelsAction(Action):
     """Permutes classes: integer targets are replaced, and class scores move along axis 1."""
 
-    images: Tensor
-
     def __init__(self, group: Group, points: Points | None) -> None:
         super().__init__(group)
-        self.register_buffer("images", point_images(group, points), persistent=False)
+        self.rho = PermutationRepresentation(group, point_images(group, points), label="classes")
 
     def describe(self) -> str:
         """The action in words."""
-        return f"permutation of {self.images.shape[1]} classes by {self.group.label}"
+        return f"permutation of {self.rho.dim} classes by {self.group.label}"
 
     def move(self, x: Tensor, g: Tensor) -> Tensor:
         """Class c becomes g·c; the score at g·c is the score that was at c."""
-        images, classes = self.images.to(x.device), self.images.shape[1]
+        classes = self.rho.dim
         if x.is_floating_point():
             if x.ndim < 2 or x.shape[1] != classes:
                 raise ActionError(
                     f"scores of {classes} classes are expected along axis 1, [B, {classes}, …]; got {list(x.shape)}."
                 )
-            source = images[self.group.inverse(g)].view(len(x), classes, *[1] * (x.ndim - 2))
-            return torch.gather(x, 1, source.expand(x.shape))
+            blocks = x.reshape(len(x), 1, classes, math.prod(x.shape[2:]))
+            return self.rho.apply_blocks(blocks, g).reshape(x.shape)
         if x.is_complex() or x.dtype == torch.bool:
             raise ActionError(f"classes are integers and scores are floating numbers; got {x.dtype}.")
         if not torch.compiler.is_compiling() and x.device.type == "cpu" and x.numel():
             low, high = x.aminmax()
             if low < 0 or high >= classes:
                 raise ActionError(f"classes are 0 … {classes - 1}; got values from {int(low)} to {int(high)}.")
-        return images[g.view(-1, *[1] * (x.ndim - 1)), x.long()].to(x.dtype)
+        flat = x.reshape(len(x), math.prod(x.shape[1:])).long()
+        return torch.gather(self.rho.move(g), 1, flat).reshape(x.shape).to(x.dtype)
 
 
 class ChannelsAction(Action):

@@ -106,12 +106,12 @@ class _Parser:
         if kind != "name":
             raise self.error(f"unexpected {value!r}")
         self.at += 1
-        if self.generators is not None and value not in self.generators:
-            if value == "e":
-                return ()
-            raise self.error(f"{value!r} is not a generator")
-        if self.generators is None and value == "e":
+        if value in (self.generators or ()):
+            return ((value, 1),)
+        if value == "e":
             return ()
+        if self.generators is not None:
+            raise self.error(f"{value!r} is not a generator")
         return ((value, 1),)
 
     def factor(self) -> Word:
@@ -125,8 +125,7 @@ class _Parser:
     def word(self) -> Word:
         result = list(self.factor())
         while (token := self.peek()) is not None and token[1] not in (")", "]", ",", "="):
-            if not (self.take("*") or self.take("·")):
-                pass
+            _ = self.take("*") or self.take("·")  # a sign between factors may be there or not
             result.extend(self.factor())
         return reduce_word(result)
 

@@ -12,7 +12,7 @@ from equilatent.actions import SupportsAction, TrivialAction, describe_action
 from equilatent.groups import Group
 from equilatent.reps import DirectSumRepresentation, Representation, TrivialRepresentation
 
-__all__ = ["describe_layer", "invariant_numbers"]
+__all__ = ["describe_objective", "invariant_numbers"]
 
 _WIDTH = 110
 #: Invariant numbers of an action are counted over all elements up to so many moved entries.
@@ -41,7 +41,7 @@ def invariant_numbers(rho: SupportsAction, shape: Sequence[int], latent_axis: in
     return round(fixed / group.order)
 
 
-def describe_layer(
+def describe_objective(
     group: Group,
     input: SupportsAction,
     output: SupportsAction,

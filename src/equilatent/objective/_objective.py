@@ -13,7 +13,7 @@ from equilatent._layers import check_latent, evaluating, run_with_layers
 from equilatent.actions import Action, SupportsAction
 from equilatent.errors import ActionError, LatentError, NonFiniteError, RepresentationError
 from equilatent.groups import Group
-from equilatent.objective._describe import describe_layer
+from equilatent.objective._describe import describe_objective
 from equilatent.reps import Representation, padded_regular
 
 __all__ = ["Distance", "Draw", "Model", "Objective", "Passes", "Terms"]
@@ -255,7 +255,7 @@ class Objective(nn.Module):
             for name, latent in latents.items():
                 self._act(name, latent, torch.zeros(len(latent), dtype=torch.long, device=latent.device))
         outputs = output[0].numel() if isinstance(output, Tensor) else None
-        return describe_layer(
+        return describe_objective(
             self.group,
             self.input,
             self.output,
