@@ -15,7 +15,7 @@ from equilatent.groups._words import Word, format_word
 if TYPE_CHECKING:
     from equilatent.groups._group import Group
 
-__all__ = ["broken_relator", "extend", "extend_permutations", "homomorphism"]
+__all__ = ["broken_relator", "extend", "extend_matrices", "extend_permutations", "homomorphism"]
 
 
 def extend(
@@ -51,6 +51,13 @@ def broken_relator(group: Group, permutations: Mapping[str, np.ndarray]) -> Word
 def extend_permutations(group: Group, permutations: Mapping[str, np.ndarray], points: int) -> np.ndarray:
     """The permutations of all elements, [order, points], from those of the generators."""
     return extend(group, permutations, lambda left, right: left[:, right], np.arange(points))
+
+
+def extend_matrices(group: Group, matrices: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The matrices of all elements, float64 or complex128 [order, d, d], from those of the generators."""
+    dim = next((len(matrix) for matrix in matrices.values()), 1)
+    dtype = np.result_type(np.float64, *matrices.values())
+    return extend(group, matrices, lambda left, right: left @ right, np.eye(dim, dtype=dtype))
 
 
 def homomorphism(source: Group, target: Group, images: Mapping[str, int | str]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Linear representations of finite groups: regular, trivial, sign, permutation, sums, and those given by matrices."""
+"""Linear representations of finite groups: named ones, irreps, sums and products, characters, multiplicities, blocks."""
 
 from equilatent.reps._character_table import CharacterTable, character_table
 from equilatent.reps._constructors import (
@@ -12,29 +12,57 @@ from equilatent.reps._constructors import (
     sign,
     trivial,
 )
+from equilatent.reps._decomposition import Decomposition, decompose, isotypic_projector, parse
+from equilatent.reps._irreps import Irrep, irrep, irreps
+from equilatent.reps._multiplicities import Multiplicities, is_isomorphic, multiplicities
+from equilatent.reps._operations import defining, dual, induce, pullback, quotient, restrict, standard, tensor
 from equilatent.reps._representation import (
     DirectSumRepresentation,
+    InducedRepresentation,
     MatrixRepresentation,
     PermutationRepresentation,
+    PulledBackRepresentation,
     Representation,
+    TensorRepresentation,
     TrivialRepresentation,
 )
 
 __all__ = [
     "CharacterTable",
+    "Decomposition",
     "DirectSumRepresentation",
+    "InducedRepresentation",
+    "Irrep",
     "MatrixRepresentation",
+    "Multiplicities",
     "PermutationRepresentation",
+    "PulledBackRepresentation",
     "Representation",
+    "TensorRepresentation",
     "TrivialRepresentation",
     "character_table",
+    "decompose",
+    "defining",
     "direct_sum",
+    "dual",
     "from_matrices",
+    "induce",
+    "irrep",
+    "irreps",
+    "is_isomorphic",
     "is_representation",
+    "isotypic_projector",
     "multiple",
+    "multiplicities",
     "padded_regular",
+    "parse",
     "permutation",
+    "pullback",
+    "quotient",
     "regular",
+    "restrict",
     "sign",
+    "standard",
+    "tensor",
     "trivial",
 ]

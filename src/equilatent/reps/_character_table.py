@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -56,9 +57,23 @@ class CharacterTable:
         indicators = (self.values[:, squares].real * self.classes.sizes).sum(1) / self.group.order
         return tuple(_KINDS[int(indicator.round())] for indicator in indicators)
 
+    @functools.cached_property
+    def powers(self) -> tuple[Tensor, ...]:
+        """The powers h⁰, h¹, … of each class's representative h, as far as its order; LongTensors."""
+        representatives = self.classes.representatives
+        orders = self.group.element_order(representatives).tolist()
+        pairs = zip(representatives, orders, strict=True)
+        return tuple(self.group.power(h, torch.arange(order)) for h, order in pairs)
+
     def character(self, row: int) -> Tensor:
         """One character at every element; complex128 [order]."""
         return self.values[row, self.classes.index]
+
+    def row_of(self, character: Tensor) -> int | None:
+        """The row of an irreducible character given at every element, [order]; None if it is not irreducible."""
+        differences = (self.values - self._at_classes(character)).abs().amax(1)
+        row = int(differences.argmin())
+        return row if differences[row] < 1e-6 * max(1, int(self.degrees[row])) else None
 
     def inner_products(self, character: Tensor) -> Tensor:
         """⟨χ, ψ⟩ = (1/|G|) Σ_g conj(χ(g)) ψ(g) of each row χ with a character ψ (paper, equation 3).
@@ -74,18 +89,36 @@ class CharacterTable:
         >>> eq.reps.character_table(G).inner_products(eq.reps.regular(G).character).real.round().tolist()
         [1.0, 1.0, 2.0]
         """
+        return self.values.conj() @ (self._at_classes(character) * self.classes.sizes) / self.group.order
+
+    def _at_classes(self, character: Tensor) -> Tensor:
+        """The mean of a function on the group over each conjugacy class, complex128 [classes]."""
         if character.shape != (self.group.order,):
             raise RepresentationError(
                 f"a character of {self.group.label} has a value for each of {self.group.order} elements; got shape "
                 f"{list(character.shape)}."
             )
         sums = torch.zeros(len(self.classes), dtype=torch.complex128)
-        sums.index_add_(0, self.classes.index, character.to(torch.complex128))
-        return self.values.conj() @ sums / self.group.order
+        sums.index_add_(0, self.classes.index, character.to("cpu", torch.complex128))
+        return sums / self.classes.sizes
+
+    def __str__(self) -> str:
+        from equilatent.reps._irreps import irreps
+
+        names = [rho.name for rho in irreps(self.group)]
+        head = ["", *(self.group.name(int(g)) for g in self.classes.representatives)]
+        counts = ["", *(str(int(size)) for size in self.classes.sizes)]
+        rows = [[name, *map(_number, row)] for name, row in zip(names, self.values.tolist(), strict=True)]
+        widths = [max(map(len, column)) for column in zip(head, counts, *rows, strict=True)]
+        lines = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in (head, counts, *rows)]
+        return "\n".join("  ".join(line) for line in lines)
 
 
+@functools.lru_cache(maxsize=64)
 def character_table(group: Group) -> CharacterTable:
-    """The irreducible characters of a group, numerically, to about 1e-12.
+    """The irreducible characters of a group, numerically, to about 1e-12; printed, they are a table.
+
+    The tables of the last groups asked for are kept.
 
     The irreducible characters are the common eigenvectors of convolution with class functions (Burnside; Dixon, "High speed
     computation of group characters", 1967). In the basis of class sums scaled to unit length, convolution with a random
@@ -101,6 +134,12 @@ def character_table(group: Group) -> CharacterTable:
     >>> import equilatent as eq
     >>> eq.reps.character_table(eq.groups.symmetric(4)).degrees.tolist()
     [1, 1, 2, 3, 3]
+    >>> print(eq.reps.character_table(eq.groups.dihedral(3)))
+              e   r   s
+              1   2   3
+     trivial  1   1   1
+        sign  1   1  -1
+    standard  2  -1   0
     """
     classes = group.conjugacy_classes
     if len(classes) > _CLASSES:
@@ -149,3 +188,11 @@ def _sorted(values: Tensor) -> Tensor:
     keys = [tuple(round(number, 6) for entry in row.tolist() for number in (entry.real, entry.imag)) for row in values]
     order = sorted(range(len(values)), key=lambda i: (round(keys[i][0]), [-number + 0.0 for number in keys[i]]))
     return values[order]
+
+
+def _number(value: complex) -> str:
+    """A character's value in a few figures: whole numbers as such, others to three places."""
+    real, imaginary = round(value.real, 3) + 0.0, round(value.imag, 3) + 0.0
+    if not imaginary:
+        return f"{real:g}"
+    return f"{imaginary:g}i" if not real else f"{real:g}{imaginary:+g}i"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from equilatent.errors import RepresentationError
 from equilatent.groups import Group
-from equilatent.groups._homomorphism import broken_relator, extend, extend_permutations
+from equilatent.groups._homomorphism import broken_relator, extend_matrices, extend_permutations
 from equilatent.groups._words import Word, format_word
 from equilatent.reps._representation import (
     DirectSumRepresentation,
@@ -34,6 +34,7 @@ __all__ = [
     "regular",
     "relator_errors",
     "sign",
+    "square_arrays",
     "trivial",
 ]
 
@@ -181,7 +182,7 @@ def from_matrices(
     >>> eq.reps.from_matrices(G, G.defining, label="standard").character.round().tolist()
     [2.0, -1.0, -1.0, 0.0, 0.0, 0.0]
     """
-    arrays = _square_arrays(group, matrices)
+    arrays = square_arrays(group, matrices)
     for x, array in arrays.items():
         if not np.isfinite(array).all():
             raise RepresentationError(f"the matrix of {x!r} holds NaN or infinity.")
@@ -195,14 +196,12 @@ def from_matrices(
                 f"these matrices are no representation of {group.label}: the relator {format_word(word)} differs from "
                 f"the identity by {error:.3g} (tolerance {tolerance:g})."
             )
-    dtype = np.result_type(np.float64, *arrays.values())
-    extended = extend(group, arrays, lambda left, right: left @ right, np.eye(dim, dtype=dtype))
-    return MatrixRepresentation(group, torch.from_numpy(extended), label=label)
+    return MatrixRepresentation(group, torch.from_numpy(extend_matrices(group, arrays)), label=label)
 
 
 def relator_errors(group: Group, matrices: Mapping[str, npt.ArrayLike | Tensor]) -> dict[Word, float]:
     """How far each relator of the group is from the identity under the given matrices: its largest entry."""
-    arrays = _square_arrays(group, matrices)
+    arrays = square_arrays(group, matrices)
     errors = {}
     for word in group.relators:
         product = np.eye(next(iter(arrays.values())).shape[0])
@@ -300,7 +299,8 @@ def _as_array(value: npt.ArrayLike | Tensor) -> np.ndarray:
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
 
 
-def _square_arrays(group: Group, matrices: Mapping[str, npt.ArrayLike | Tensor]) -> dict[str, np.ndarray]:
+def square_arrays(group: Group, matrices: Mapping[str, npt.ArrayLike | Tensor]) -> dict[str, np.ndarray]:
+    """One matrix for each generator as float64 or complex128 arrays, refused unless square and of one size."""
     _check_names(group, matrices, "matrices")
     arrays = {x: _as_array(value) for x, value in matrices.items()}
     sizes = {array.shape for array in arrays.values()}

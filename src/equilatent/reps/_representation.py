@@ -10,13 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from equilatent.errors import GroupError, GroupTooLargeError, RepresentationError
-from equilatent.groups import Group
+from equilatent.groups import Group, Subgroup
 
 __all__ = [
     "DirectSumRepresentation",
+    "InducedRepresentation",
     "MatrixRepresentation",
     "PermutationRepresentation",
+    "PulledBackRepresentation",
     "Representation",
+    "TensorRepresentation",
     "TrivialRepresentation",
 ]
 
@@ -261,11 +264,7 @@ class DirectSumRepresentation(Representation):
             if isinstance(multiplicity, bool) or int(multiplicity) != multiplicity or multiplicity < 0:
                 raise RepresentationError(f"a multiplicity is an integer ≥ 0; got {multiplicity!r} of {rho.label}.")
         if label is None:
-            parts = [
-                rho.label if count == 1 else f"{count} {f'({rho.label})' if ' ' in rho.label else rho.label}"
-                for rho, count in blocks
-                if count
-            ]
+            parts = [rho.label if count == 1 else f"{count} {_operand(rho.label)}" for rho, count in blocks if count]
             label = " ⊕ ".join(parts) or "0"
         super().__init__(group, sum(rho.dim * count for rho, count in blocks), label)
         self.parts = nn.ModuleList(rho for rho, _ in blocks)
@@ -309,6 +308,136 @@ class DirectSumRepresentation(Representation):
         for rho, count in self.blocks:
             total = total + count * rho.character
         return total
+
+
+class TensorRepresentation(Representation):
+    """ρ ⊗ σ: the entry (i, j) is number i·dim σ + j.
+
+    Args:
+        left: ρ.
+        right: σ, of the same group.
+    """
+
+    def __init__(self, left: Representation, right: Representation) -> None:
+        if left.group != right.group:
+            raise RepresentationError(
+                f"a tensor product is over one group; got representations of {left.group.label} and of "
+                f"{right.group.label}."
+            )
+        super().__init__(left.group, left.dim * right.dim, f"{_operand(left.label)} ⊗ {_operand(right.label)}")
+        self.left = left
+        self.right = right
+
+    def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
+        """σ along the second index, then ρ along the first."""
+        size, copies, _, inner = x.shape
+        moved = self.right.apply_blocks(x.reshape(size, copies * self.left.dim, self.right.dim, inner), g)
+        return self.left.apply_blocks(moved.reshape(size, copies, self.left.dim, -1), g).reshape(x.shape)
+
+    def matrix(self, g: int | Tensor) -> Tensor:
+        """The Kronecker products of the matrices."""
+        g = self._indices(g)
+        left, right = self.left.matrix(g), self.right.matrix(g)
+        dtype = torch.promote_types(left.dtype, right.dtype)
+        product = left.to(dtype)[..., :, None, :, None] * right.to(dtype)[..., None, :, None, :]
+        return product.reshape(*g.shape, self.dim, self.dim)
+
+    @property
+    def character(self) -> Tensor:
+        """The product of the characters."""
+        return self.left.character * self.right.character
+
+
+class PulledBackRepresentation(Representation):
+    """ρ through a homomorphism φ into its group: g acts by ρ(φ(g)).
+
+    Args:
+        rho: a representation of the target.
+        group: the source.
+        images: φ(g) for each g, LongTensor [order]; a homomorphism, which is not checked.
+        label: how the representation is printed.
+    """
+
+    images: Tensor
+
+    def __init__(self, rho: Representation, group: Group, images: Tensor, *, label: str) -> None:
+        super().__init__(group, rho.dim, label)
+        self.rho = rho
+        self.register_buffer("images", images, persistent=False)
+
+    def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
+        """ρ of the images."""
+        return self.rho.apply_blocks(x, self.images.to(g.device)[g])
+
+    def matrix(self, g: int | Tensor) -> Tensor:
+        """The matrices of the images."""
+        g = self._indices(g)
+        return self.rho.matrix(self.images.to(g.device)[g])
+
+    @property
+    def character(self) -> Tensor:
+        """The character at the images."""
+        character = self.rho.character
+        return character[self.images.to(character.device)]
+
+
+class InducedRepresentation(Representation):
+    """Blocks on the left cosets of a subgroup, which move like the cosets while the subgroup acts inside each.
+
+    Args:
+        rho: a representation of ``subgroup.group``.
+        subgroup: H in G.
+    """
+
+    def __init__(self, rho: Representation, subgroup: Subgroup) -> None:
+        super().__init__(
+            subgroup.parent, rho.dim * subgroup.index, f"{_operand(rho.label)} induced from {subgroup.label}"
+        )
+        self.rho = rho
+        self.subgroup = subgroup
+
+    def _steps(self, g: Tensor) -> tuple[Tensor, Tensor]:
+        """Where g takes each coset tH, and the h of H with g t = t′ h; both LongTensor [*g.shape, index]."""
+        group, cosets = self.group, self.subgroup.cosets
+        representatives = cosets.representatives.to(g.device)
+        moved = group.product(g[..., None], representatives)
+        target = cosets.index.to(g.device)[moved]
+        return target, self.subgroup.numbers(group.product(group.inverse(representatives[target]), moved))
+
+    def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
+        """ρ(h) inside each block, then the blocks where g takes them."""
+        size, copies, _, inner = x.shape
+        target, h = self._steps(g)
+        count = target.shape[1]
+        blocks = x.reshape(size, copies, count, self.rho.dim, inner).transpose(1, 2)
+        moved = self.rho.apply_blocks(blocks.reshape(size * count, copies, self.rho.dim, inner), h.reshape(-1))
+        rows = target.argsort(1) + count * torch.arange(size, device=g.device)[:, None]
+        placed = moved.index_select(0, rows.reshape(-1)).view(size, count, copies, self.rho.dim, inner)
+        return placed.transpose(1, 2).reshape(x.shape)
+
+    def matrix(self, g: int | Tensor) -> Tensor:
+        """The block-permutation matrices of the elements."""
+        g = self._indices(g)
+        target, h = self._steps(g)
+        blocks = self.rho.matrix(h)
+        count, dim = target.shape[-1], self.rho.dim
+        matrix = torch.zeros(*g.shape, count, dim, count, dim, dtype=blocks.dtype, device=g.device)
+        place = target[..., None, :, None, None].expand(*g.shape, 1, count, dim, dim)
+        permuted = matrix.movedim(-2, -3)  # [..., to, from, dim, dim]
+        permuted.scatter_(-4, place, blocks[..., None, :, :, :])
+        return matrix.reshape(*g.shape, self.dim, self.dim)
+
+    @property
+    def character(self) -> Tensor:
+        """The sum over the fixed cosets of the character of h."""
+        target, h = self._steps(self.group.elements)
+        fixed = target == torch.arange(target.shape[1])
+        return (self.rho.character[h] * fixed).sum(1)
+
+
+def _operand(label: str) -> str:
+    """A label in brackets, if it consists of several words."""
+    return f"({label})" if " " in label else label
 
 
 def check_size(group: Group, dim: int, limit: int = 1 << 27) -> None:
