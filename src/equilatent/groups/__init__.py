@@ -20,11 +20,29 @@ from equilatent.groups._constructors import (
 )
 from equilatent.groups._group import ConjugacyClasses, Group
 from equilatent.groups._homomorphism import homomorphism
+from equilatent.groups._isomorphism import is_isomorphic, isomorphism
+from equilatent.groups._subgroups import (
+    Cosets,
+    Quotient,
+    Subgroup,
+    centre,
+    commutator_subgroup,
+    normal_closure,
+    normaliser,
+    quotient,
+    subgroup,
+    subgroups,
+)
 
 __all__ = [
     "ConjugacyClasses",
+    "Cosets",
     "Group",
+    "Quotient",
+    "Subgroup",
     "alternating",
+    "centre",
+    "commutator_subgroup",
     "cyclic",
     "dicyclic",
     "dihedral",
@@ -35,10 +53,17 @@ __all__ = [
     "from_table",
     "homomorphism",
     "icosahedral",
+    "is_isomorphic",
+    "isomorphism",
     "klein_four",
+    "normal_closure",
+    "normaliser",
     "octahedral",
     "quaternion",
+    "quotient",
     "semidirect_product",
+    "subgroup",
+    "subgroups",
     "symmetric",
     "tetrahedral",
 ]
