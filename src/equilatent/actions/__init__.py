@@ -1,4 +1,4 @@
-"""How a group moves tensors: grids, parts, channels, labels, compositions and one's own functions."""
+"""How a group moves tensors: grids, rotations, parts, sets and graphs, channels, labels, compositions, own functions."""
 
 from equilatent.actions._action import (
     Action,
@@ -16,14 +16,20 @@ from equilatent.actions._constructors import (
     function,
     image,
     labels,
+    nodes,
     parts,
+    periodic,
+    rotation,
     sequence,
+    sets,
     trivial,
     vector_field,
     volume,
 )
 from equilatent.actions._grid import GridAction
+from equilatent.actions._nodes import NodesAction
 from equilatent.actions._parts import PartsAction
+from equilatent.actions._rotation import LawError, RotationAction
 
 __all__ = [
     "Action",
@@ -32,7 +38,10 @@ __all__ = [
     "FunctionAction",
     "GridAction",
     "LabelsAction",
+    "LawError",
+    "NodesAction",
     "PartsAction",
+    "RotationAction",
     "SupportsAction",
     "TrivialAction",
     "channels",
@@ -41,8 +50,12 @@ __all__ = [
     "function",
     "image",
     "labels",
+    "nodes",
     "parts",
+    "periodic",
+    "rotation",
     "sequence",
+    "sets",
     "trivial",
     "vector_field",
     "volume",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from typing import Literal
 
 import numpy.typing as npt
 from torch import Tensor
@@ -18,7 +19,9 @@ from equilatent.actions._action import (
     TrivialAction,
 )
 from equilatent.actions._grid import GridAction
+from equilatent.actions._nodes import NodesAction
 from equilatent.actions._parts import PartsAction
+from equilatent.actions._rotation import RotationAction
 from equilatent.errors import ActionError
 from equilatent.groups import Group
 from equilatent.reps import Representation
@@ -30,8 +33,12 @@ __all__ = [
     "function",
     "image",
     "labels",
+    "nodes",
     "parts",
+    "periodic",
+    "rotation",
     "sequence",
+    "sets",
     "trivial",
     "vector_field",
     "volume",
@@ -138,6 +145,74 @@ def sequence(
     return GridAction(group, matrices, shifts=steps, axes=(axis,))
 
 
+def rotation(
+    group: Group,
+    *,
+    matrices: Mapping[str, npt.ArrayLike] | None = None,
+    mode: Literal["bilinear", "bicubic"] = "bilinear",
+    padding: Literal["zeros", "border", "reflection"] = "zeros",
+) -> RotationAction:
+    """Turns of images [B, …, H, W] by any angle, by interpolation: C_n and D_n for every n.
+
+    r turns by 360°/n counter-clockwise as displayed, s mirrors left and right; the images need not be square. It is an
+    action only approximately: see `RotationAction`, its `RotationAction.mask` and its `RotationAction.error`. Where
+    quarter turns and mirrors are enough, use `image`, which is exact.
+
+    Images are floating; values are interpolated in float64 for float64 images and in float32 for all others.
+
+    Args:
+        group: cyclic(n), dihedral(n), or any group if `matrices` are given.
+        matrices: an orthogonal matrix [2, 2] of (row, column) for each generator.
+        mode: ``"bilinear"`` between four pixels, or ``"bicubic"`` between sixteen, which blurs less and overshoots at
+            edges (PyTorch's kernel, with slope parameter −0.75).
+        padding: what lies outside the image: zeros, its border pixels, or its reflection.
+
+    Raises:
+        ActionError: if the group has no motions of the plane, or they stretch it. When called: for integer images.
+        RepresentationError: if the matrices break a relator.
+
+    >>> import torch, equilatent as eq
+    >>> G = eq.groups.dihedral(8)
+    >>> act = eq.actions.rotation(G)
+    >>> x = torch.randn(2, 3, 9, 9)
+    >>> y = act(x, torch.tensor([G["r2"], G["r"]]))  # a quarter turn and an eighth
+    >>> torch.allclose(y[0], x[0].rot90(1, (-2, -1)), atol=1e-5)
+    True
+    """
+    return RotationAction(group, matrices, mode=mode, padding=padding)
+
+
+def periodic(grid: GridAction, steps: int) -> GridAction:
+    """The motions of a periodic grid: those of `grid` together with translations by 1/steps of every axis.
+
+    The group is the semidirect product of the translations, C_m × C_m for m steps on an image, and the group P of
+    `grid`; it is the ``group`` of what is returned. Its generators are r_1_1, a step along the first axis of the grid
+    towards larger indices, r_2_1, a step along the second, … (for a sequence r_1 alone), and those of P with the suffix
+    _2. With D4 on an image it is the wallpaper group p4m, up to m steps.
+
+    Args:
+        grid: the motions that fix the centre, such as ``image(dihedral(4))``.
+        steps: m ≥ 2, which has to divide the length of every axis.
+
+    Raises:
+        ActionError: if `grid` is no grid action or shifts already, or for fewer than two steps. When called: if m does
+            not divide an axis.
+
+    >>> import torch, equilatent as eq
+    >>> act = eq.actions.periodic(eq.actions.image(eq.groups.cyclic(4)), 2)
+    >>> G = act.group
+    >>> G.order, tuple(G.generators)
+    (16, ('r_1_1', 'r_2_1', 'r_2'))
+    >>> x = torch.randn(1, 1, 6, 6)
+    >>> moved = act(x, torch.tensor([G["r_1_1 r_2"]]))  # first the turn, then three rows down
+    >>> torch.equal(moved, x.rot90(1, (-2, -1)).roll(3, -2))
+    True
+    """
+    if not isinstance(grid, GridAction):
+        raise ActionError(f"periodic adds translations to a grid action, such as image(G); got {grid!r}.")
+    return grid.with_translations(steps)
+
+
 def vector_field(
     group: Group,
     *,
@@ -145,8 +220,12 @@ def vector_field(
     matrices: Mapping[str, npt.ArrayLike] | None = None,
     dims: int = 2,
     axis: int = 1,
+    pseudo: bool = False,
 ) -> Action:
     """Vector fields on images or volumes: the grid turns, and the components turn with it.
+
+    With ``pseudo=True`` every component changes its sign under mirrors once more, as those of a magnetic field do. A
+    pseudo-scalar field, such as the vorticity of a flow in the plane, is ``components=(None,), pseudo=True``.
 
     Args:
         group: as for `image` and `volume`.
@@ -156,6 +235,8 @@ def vector_field(
         matrices: as for `image` and `volume`.
         dims: 2 for images [B, C, H, W], 3 for volumes [B, C, D, H, W].
         axis: the channel axis.
+        pseudo: whether the components are multiplied by the determinant of the motion. For fields of both kinds side
+            by side, join their `GridAction.components` with `reps.direct_sum`.
 
     >>> import torch, equilatent as eq
     >>> G = eq.groups.cyclic(4)
@@ -168,7 +249,7 @@ def vector_field(
         raise ActionError(f"vector fields live on images (dims=2) or volumes (dims=3); got dims={dims!r}.")
     grid = image(group, matrices=matrices) if dims == 2 else volume(group, matrices=matrices)
     along = tuple(range(dims)) if components is None else tuple(components)
-    return ComposedAction([grid, ChannelsAction(grid.components(along), axis)])
+    return ComposedAction([grid, ChannelsAction(grid.components(along, pseudo=pseudo), axis)])
 
 
 def channels(rho: Representation, *, axis: int = 1) -> ChannelsAction:
@@ -236,6 +317,51 @@ def labels(group: Group, points: Points | None = None) -> LabelsAction:
     tensor([1, 0])
     """
     return LabelsAction(group, points)
+
+
+def sets(group: Group, points: Points | None = None, *, axis: int = 1) -> NodesAction:
+    """Permutes the items of a set, [B, N, …]: what is at i moves to g·i. The same as `nodes` on one axis.
+
+    Args:
+        group: the group, such as ``symmetric(N)``.
+        points: as for `nodes`.
+        axis: the axis that holds the items; it has exactly N entries.
+
+    >>> import torch, equilatent as eq
+    >>> G = eq.groups.symmetric(3)
+    >>> eq.actions.sets(G)(torch.tensor([[[10.], [11.], [12.]]]), torch.tensor([G["(0 1)"]])).flatten()
+    tensor([11., 10., 12.])
+    """
+    return nodes(group, points, axes=axis)
+
+
+def nodes(group: Group, points: Points | None = None, *, axes: int | Sequence[int] = 1) -> NodesAction:
+    """Permutes the nodes of a graph, [B, N, …]: what is at i moves to g·i.
+
+    With two axes it moves adjacency matrices [B, N, N, …]: the entry (i, j) moves to (g·i, g·j).
+
+    Args:
+        group: the group.
+        points: the images of the N nodes under each generator (or under each element, LongTensor [order, N]); by
+            default the points by which the group is naturally known, for ``symmetric(N)`` all N.
+        axes: the axis that holds the nodes, or several; each has exactly N entries.
+
+    Raises:
+        RepresentationError: if the images are no permutations, or a relator does not hold.
+        ActionError: for axes that are none, or (when called) do not hold N entries.
+
+    >>> import torch, equilatent as eq
+    >>> G = eq.groups.cyclic(3)
+    >>> on_features, on_edges = eq.actions.nodes(G), eq.actions.nodes(G, axes=(1, 2))
+    >>> r = torch.tensor([G["r"]])
+    >>> on_features(torch.tensor([[[10.], [11.], [12.]]]), r)[0, :, 0]
+    tensor([12., 10., 11.])
+    >>> on_edges(torch.tensor([[[0, 1, 0], [0, 0, 0], [0, 0, 0]]]), r)[0]  # the edge 0 → 1 becomes 1 → 2
+    tensor([[0, 0, 0],
+            [0, 0, 1],
+            [0, 0, 0]])
+    """
+    return NodesAction(group, points, axes)
 
 
 def compose(*actions: SupportsAction) -> ComposedAction:

@@ -14,7 +14,7 @@ from torch import Tensor
 from equilatent.actions._action import Action
 from equilatent.actions._gather import PointGather
 from equilatent.errors import ActionError
-from equilatent.groups import Group
+from equilatent.groups import Group, cyclic, direct_product, semidirect_product
 from equilatent.groups._homomorphism import extend
 from equilatent.groups._words import format_word
 from equilatent.reps import PermutationRepresentation
@@ -74,9 +74,15 @@ class GridAction(Action):
         motions = extend(group, generators, self._multiply, identity)
         linear = motions[:, : self.ndim, : self.ndim]
         # Along axis a of the result the input is read along axis source[a], forwards or backwards.
-        self.register_buffer("_source", torch.from_numpy(np.abs(linear).argmax(2)), persistent=False)
+        source = np.abs(linear).argmax(2)
+        self.register_buffer("_source", torch.from_numpy(source), persistent=False)
         self.register_buffer("_sign", torch.from_numpy(linear.sum(2)), persistent=False)
         self.register_buffer("_shift", torch.from_numpy(motions[:, : self.ndim, self.ndim]), persistent=False)
+        # What check_shape needs, as plain numbers: reading a tensor would stall a GPU and break a compiled graph.
+        steps_of_axes = motions[:, : self.ndim, self.ndim].T
+        self._divisors = tuple(self._period // math.gcd(self._period, *map(int, set(axis))) for axis in steps_of_axes)
+        pairs = [(a, b) for a in range(self.ndim) for b in range(self.ndim) if a != b and (source[:, a] == b).any()]
+        self._swaps = {(a, b): int((source[:, a] == b).argmax()) for a, b in pairs}
         self._gather = PointGather(group.order)
 
     _source: Tensor
@@ -125,8 +131,41 @@ class GridAction(Action):
         inverse[: self.ndim, self.ndim] = -linear @ affine[: self.ndim, self.ndim] % self._period
         return inverse
 
-    def components(self, along: Sequence[int | None]) -> PermutationRepresentation:
+    def with_translations(self, steps: int) -> GridAction:
+        """The same motions of a periodic grid together with translations by 1/steps of each axis: see `periodic`."""
+        if self._period > 1:
+            raise ActionError(f"{self.describe()} shifts the grid already; start from one that fixes its centre.")
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
+            raise ActionError(f"steps is the number of translations along an axis, an integer ≥ 2; got {steps!r}.")
+        translations = cyclic(steps)
+        names = {0: "r"}
+        if self.ndim > 1:
+            translations = direct_product(*[translations] * self.ndim)
+            names = {axis: f"r_{axis + 1}" for axis in range(self.ndim)}
+        linear = {x: self._linear(g) for x, g in self.group.generators.items()}
+        # h t h⁻¹ is the translation by M t: a step along one axis becomes one along that to which M sends it.
+        turned = {
+            x: {names[a]: f"{names[int(m[:, a].nonzero()[0][0])]}^{m[:, a].sum()}" for a in names}
+            for x, m in linear.items()
+        }
+        group = semidirect_product(translations, self.group, turned)
+        step = {f"{names[a]}_1": [Fraction(int(b == a), steps) for b in names] for a in names}
+        matrices = {x: np.eye(self.ndim, dtype=np.int64) for x in step} | {f"{x}_2": m for x, m in linear.items()}
+        return GridAction(group, matrices, shifts=step, axes=self.axes)
+
+    def _linear(self, g: int) -> np.ndarray:
+        """The signed permutation matrix of an element."""
+        matrix = np.zeros((self.ndim, self.ndim), dtype=np.int64)
+        matrix[np.arange(self.ndim), self._source[g].cpu().numpy()] = self._sign[g].cpu().numpy()
+        return matrix
+
+    def components(self, along: Sequence[int | None], *, pseudo: bool = False) -> PermutationRepresentation:
         """The representation on vector components: for each, the grid axis along which it points, or None for a scalar.
+
+        Args:
+            along: the axis of each component.
+            pseudo: whether all of them are multiplied by the determinant of the motion, so that they change their sign
+                under mirrors once more: the components of pseudo-vectors, and pseudo-scalars.
 
         Raises:
             ActionError: if an element would turn a component into one that is not there.
@@ -150,7 +189,11 @@ class GridAction(Action):
                         f"components={list(along)} lack."
                     )
                 images[target == axis_to, number] = list(along).index(axis_to)
-        return PermutationRepresentation(self.group, images, signs=signs, label="vector components")
+        if pseudo:
+            columns = torch.nn.functional.one_hot(source, self.ndim) * sign[..., None]
+            signs *= torch.linalg.det(columns.double()).round().long()[:, None]
+        label = "pseudo-vector components" if pseudo else "vector components"
+        return PermutationRepresentation(self.group, images, signs=signs, label=label)
 
     def source_index(self, g: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The flat index of the point that each point of the moved grid is read from: LongTensor [len(g), prod(shape)].
@@ -192,23 +235,19 @@ class GridAction(Action):
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse a grid that the group does not map to itself."""
-        if self._period > 1:
-            for axis, length in enumerate(shape):
-                if (self._shift[:, axis] * length % self._period).any():
-                    raise ActionError(
-                        f"{self.group.label} shifts axis {self.axes[axis]} by {Fraction(1, self._period)} of its length, "
-                        f"which {length} entries cannot do. Use a length that {self._period} divides."
-                    )
-        if len(set(shape)) > 1:
-            lengths = torch.tensor(shape)
-            swapping = (lengths[self._source.cpu()] != lengths).any(1)
-            if swapping.any():
-                example = self.group.name(int(swapping.long().argmax()))
+        for axis, (length, divisor) in enumerate(zip(shape, self._divisors, strict=True)):
+            if length % divisor:
                 raise ActionError(
-                    f"{self.group.label} swaps axes of different length: element {example!r} does not map a grid of "
-                    f"{'×'.join(map(str, shape))} to itself. Crop or pad it, or use a subgroup that swaps no axes, such "
-                    "as klein_four() or cyclic(2)."
+                    f"{self.group.label} shifts axis {self.axes[axis]} by {Fraction(1, divisor)} of its length, which "
+                    f"{length} entries cannot do. Use a length that {divisor} divides."
                 )
+        swapping = [g for (a, b), g in self._swaps.items() if shape[a] != shape[b]]
+        if swapping:
+            raise ActionError(
+                f"{self.group.label} swaps axes of different length: element {self.group.name(min(swapping))!r} does not "
+                f"map a grid of {'×'.join(map(str, shape))} to itself. Crop or pad it, or use a subgroup that swaps no "
+                "axes, such as klein_four() or cyclic(2)."
+            )
 
 
 def _signed_permutation(name: str, value: npt.ArrayLike) -> np.ndarray:

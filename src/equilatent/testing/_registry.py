@@ -110,6 +110,15 @@ ACTIONS: dict[str, tuple[Callable[[], SupportsAction], tuple[int, ...]]] = {
     "vector field C4, x first": (lambda: actions.vector_field(_C4, components=(1, 0)), (2, 4, 4)),
     "vector field with scalar": (lambda: actions.vector_field(_D4, components=(0, 1, None)), (6, 4, 4)),
     "vector field O": (lambda: actions.vector_field(_O, dims=3), (3, 3, 3, 3)),
+    "pseudo-vector field Oh": (
+        lambda: actions.vector_field(groups.octahedral(inversion=True), dims=3, pseudo=True),
+        (3, 3, 3, 3),
+    ),
+    "pseudo-scalar field": (lambda: actions.vector_field(_D4, components=(None,), pseudo=True), (2, 4, 4)),
+    "periodic image, D4": (lambda: actions.periodic(actions.image(_D4), 3), (2, 6, 6)),
+    "periodic image, odd": (lambda: actions.periodic(actions.image(_C4), 3), (9, 9)),
+    "periodic image, not square": (lambda: actions.periodic(actions.image(groups.klein_four()), 2), (1, 4, 6)),
+    "periodic volume, T": (lambda: actions.periodic(actions.volume(groups.tetrahedral()), 2), (4, 4, 4)),
     "parts, halves": (lambda: actions.parts(_TWO, [actions.image(_D4)] * 2), (1, 5, 10)),
     "parts, windows": (
         lambda: actions.parts(
@@ -127,6 +136,9 @@ ACTIONS: dict[str, tuple[Callable[[], SupportsAction], tuple[int, ...]]] = {
     ),
     "trivial": (lambda: actions.trivial(_D4), (3,)),
     "labels, scores": (lambda: actions.labels(_S3), (3,)),
+    "nodes": (lambda: actions.nodes(_S3), (3, 2)),
+    "nodes, corners": (lambda: actions.nodes(_D4, axes=(-1,)), (2, 4)),
+    "nodes, edges": (lambda: actions.nodes(_S3, axes=(1, 2)), (3, 3, 2)),
     "channels": (lambda: actions.channels(reps.regular(_S3)), (12, 4)),
     "compose": (
         lambda: actions.compose(actions.image(_C4), actions.channels(reps.regular(_C4))),
