@@ -58,7 +58,7 @@ _SAME: dict[str, Callable[[], tuple[Group, Group]]] = {
     "D6 = D3xC2": lambda: (D(6), P(D(3), C(2))),
     "C2^6": lambda: (P(*[C(2)] * 6), P(C(2), eq.groups.klein_four(), C(2), eq.groups.klein_four())),
     "D4xS4": lambda: (P(D(4), eq.groups.octahedral()), P(eq.groups.symmetric(4), D(4))),
-    # The two presentations of the extraspecial group 2^{1+4} of plus type (D. Gorenstein, "Finite Groups", 5.5.2).
+    # The two presentations of the extraspecial group 2^{1+4} of plus type (D. Gorenstein, "Finite Groups", section 5.5).
     "D4∘D4 = Q8∘Q8": lambda: (_central(D(4), D(4), "r_1^2 r_2^2"), _central(_Q8, _Q8, "i_1^2 i_2^2")),
     "S6": lambda: (eq.groups.symmetric(6), eq.groups.subgroup(eq.groups.symmetric(7), ["t", "(0 1 2 3 4 5)"]).group),
 }

@@ -337,8 +337,8 @@ _COUNTS = {
     # The subspaces of a vector space over two elements: OEIS A006116.
     "C2^3": (eq.groups.direct_product(*[eq.groups.cyclic(2)] * 3), 16, 16),
     "C2^4": (eq.groups.direct_product(*[eq.groups.cyclic(2)] * 4), 67, 67),
-    # PSL(2, 7): 179 subgroups in 15 classes (J. Fischer and J. McKay, "The nonabelian simple groups G, |G| < 10⁶ —
-    # maximal subgroups", Mathematics of Computation 32 (1978), gives the maximal ones: two classes of S4, and 7⋊3).
+    # By hand, from the maximal subgroups 2 × 7 S4 and 8 C7⋊C3: 1, 21 C2, 28 C3, 21 C4, 7 + 7 V4, 28 S3, 8 C7, 21 D4,
+    # 7 + 7 A4, 8 C7⋊C3, 7 + 7 S4 and the whole group.
     "PSL(2,7)": (eq.groups.from_permutations([[1, 2, 3, 4, 5, 6, 0], [0, 1, 4, 6, 2, 5, 3]]), 179, 15),
 }
 

@@ -21,6 +21,7 @@ from equilatent.groups._constructors import (
 from equilatent.groups._group import ConjugacyClasses, Group
 from equilatent.groups._homomorphism import homomorphism
 from equilatent.groups._isomorphism import is_isomorphic, isomorphism
+from equilatent.groups._lattice import subgroups
 from equilatent.groups._subgroups import (
     Cosets,
     Quotient,
@@ -31,7 +32,6 @@ from equilatent.groups._subgroups import (
     normaliser,
     quotient,
     subgroup,
-    subgroups,
 )
 
 __all__ = [

@@ -32,6 +32,7 @@ __all__ = [
     "from_table",
     "icosahedral",
     "klein_four",
+    "named_generators",
     "octahedral",
     "quaternion",
     "semidirect_product",
@@ -370,7 +371,7 @@ def semidirect_product(normal: Group, acting: Group, action: Mapping[str, Mappin
     return Group(law, generators, label=f"{normal.label}⋊{acting.label}", relators=relators)
 
 
-def _named(generators: Mapping[str, object] | Sequence[object], what: str) -> dict[str, object]:
+def named_generators(generators: Mapping[str, object] | Sequence[object], what: str) -> dict[str, object]:
     if isinstance(generators, Mapping):
         named = dict(generators)
     else:
@@ -403,7 +404,7 @@ def from_permutations(
     >>> eq.groups.from_permutations({"r": [1, 2, 3, 0], "s": [1, 0, 3, 2]}).order
     8
     """
-    named = _named(generators, "permutations")
+    named = named_generators(generators, "permutations")
     images: dict[str, list[int]] = {}
     for name, value in named.items():
         try:
@@ -470,7 +471,9 @@ def from_matrices(
     >>> eq.groups.from_matrices({"r": [[0, -1], [1, 0]], "s": [[1, 0], [0, -1]]}).order
     8
     """
-    named = {name: np.asarray(value, dtype=np.float64) for name, value in _named(generators, "matrices").items()}
+    named = {
+        name: np.asarray(value, dtype=np.float64) for name, value in named_generators(generators, "matrices").items()
+    }
     if not named:
         raise GroupError("from_matrices needs at least one matrix.")
     steps = close_matrices(named, tolerance=tolerance, max_order=max_order)
@@ -592,9 +595,9 @@ def from_table(
         if wrong.any():
             raise GroupError(f"{name} {int(wrong.argmax())} of the product table does not hold each element once.")
     if generators is None:
-        generators = {str(k): int(v) for k, v in _named(_greedy_generators(array), "elements").items()}  # type: ignore[call-overload]
+        generators = {str(k): int(v) for k, v in named_generators(_greedy_generators(array), "elements").items()}  # type: ignore[call-overload]
     else:
-        _named(generators, "elements")
+        named_generators(generators, "elements")
         for name, g in generators.items():
             if not 0 <= g < order:
                 raise GroupError(f"generator {name!r} is {g}; the elements are 0 … {order - 1}.")

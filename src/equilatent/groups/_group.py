@@ -17,9 +17,10 @@ from torch import Tensor
 
 from equilatent.errors import GroupError, GroupTooLargeError
 from equilatent.groups._laws import Law, MetacyclicLaw, PermutationLaw, ProductLaw
+from equilatent.groups._orbits import smallest_of_orbits
 from equilatent.groups._words import Word, format_word, parse_word, reduce_word
 
-__all__ = ["ConjugacyClasses", "Group"]
+__all__ = ["ConjugacyClasses", "Group", "factorise"]
 
 _CYCLES = re.compile(r"\s*(\(\s*\d+(?:[\s,]+\d+)*\s*\)\s*)+")
 
@@ -345,7 +346,7 @@ class Group:
             parts = zip(self.factors, self.split(a), strict=True)
             return functools.reduce(torch.lcm, [factor.element_order(part) for factor, part in parts])
         orders = torch.full_like(a, self.order)
-        for prime, multiplicity in _factorise(self.order):
+        for prime, multiplicity in factorise(self.order):
             for _ in range(multiplicity):
                 smaller = torch.where(orders % prime == 0, orders // prime, orders)
                 orders = torch.where(self.power(a, smaller) == 0, smaller, orders)
@@ -422,21 +423,9 @@ class Group:
         order = self._enumerable("finding conjugacy classes")
         elements = torch.arange(order)
         moves = [self.conjugate(elements, g).numpy() for g in self.generators.values()]
-        # Each element points at a smaller or equal member of its class; hooking and pointer jumping alternate
-        # until the pointers agree along every conjugation, in about log(order) rounds.
-        label = np.arange(order)
-        while True:
-            before = label
-            label = label.copy()
-            for move in moves:
-                low = np.minimum(label, label[move])
-                np.minimum.at(label, before, low)
-                np.minimum.at(label, label[move], low)
-                label = np.minimum(label, low)
-            label = label[label]
-            if (label == before).all() and all((label == label[move]).all() for move in moves):
-                break
-        representatives, index, sizes = np.unique(label, return_inverse=True, return_counts=True)
+        representatives, index, sizes = np.unique(
+            smallest_of_orbits(order, moves), return_inverse=True, return_counts=True
+        )
         return ConjugacyClasses(torch.from_numpy(representatives), torch.from_numpy(sizes), torch.from_numpy(index))
 
     @functools.cached_property
@@ -570,7 +559,7 @@ def _format_cycles(images: np.ndarray) -> str:
     return "".join(cycles) or "e"
 
 
-def _factorise(number: int) -> list[tuple[int, int]]:
+def factorise(number: int) -> list[tuple[int, int]]:
     factors, divisor = [], 2
     while divisor <= math.isqrt(number):
         count = 0

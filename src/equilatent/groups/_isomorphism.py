@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from equilatent.errors import GroupTooLargeError
-from equilatent.groups._group import Group, _factorise
-from equilatent.groups._subgroups import _adjoin, _is_member
+from equilatent.groups._group import Group, factorise
+from equilatent.groups._subgroups import _adjoin, _as_table, _is_member
 
 __all__ = ["is_isomorphic", "isomorphism"]
 
 #: The images of about so many elements are computed in one go.
 _BLOCK = 1 << 21
 #: How many elements are tried as the next generator, those with the fewest possible images first.
-_TRIED_GENERATORS = 32
+_TRIED_GENERATORS = 16
 
 
 def isomorphism(G: Group, H: Group) -> Tensor | None:
@@ -55,6 +55,7 @@ def isomorphism(G: Group, H: Group) -> Tensor | None:
             f"{G.label} and {H.label} have {G.order} elements; isomorphisms are searched up to order {Group.TABLE_LIMIT}. "
             "Give the images of the generators yourself, with eq.groups.homomorphism."
         )
+    G, H = _as_table(G), _as_table(H)
     colours = _colours(G, H)
     if colours is None:
         return None
@@ -79,7 +80,7 @@ def is_isomorphic(G: Group, H: Group) -> bool:
 def _colours(G: Group, H: Group) -> tuple[Tensor, Tensor] | None:
     """A colour for each element of both groups that every isomorphism keeps, or None if they show that there is none."""
     pair = (G, H)
-    primes = [prime for prime, _ in _factorise(G.order)]
+    primes = [prime for prime, _ in factorise(G.order)]
     powers = [[group.power(group.elements, prime).numpy() for prime in primes] for group in pair]
     classes = [group.conjugacy_classes for group in pair]
     features = [

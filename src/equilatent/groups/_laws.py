@@ -16,7 +16,7 @@ from torch import Tensor
 
 from equilatent.errors import GroupTooLargeError
 
-__all__ = ["Law", "MetacyclicLaw", "PermutationLaw", "ProductLaw", "SemidirectLaw", "TableLaw"]
+__all__ = ["InducedLaw", "Law", "MetacyclicLaw", "PermutationLaw", "ProductLaw", "SemidirectLaw", "TableLaw"]
 
 #: Up to this order a permutation group multiplies through its table (8 MB) instead of composing permutations.
 _TABLE_ORDER = 1024
@@ -268,3 +268,36 @@ class SemidirectLaw(Law):
         n, h = a // self.acting.order, a % self.acting.order
         back = self.acting.inverse(h)
         return self._act(back, self.normal.inverse(n)) * self.acting.order + back
+
+
+class InducedLaw(Law):
+    """The multiplication that a group induces on some of its elements, read through a numbering of them.
+
+    Args:
+        parent: the law of the group.
+        lift: the element that stands for each number, LongTensor [order], ascending.
+        number: the number of every element of the group, for a quotient; None for a subgroup, whose elements are
+            searched in `lift`.
+    """
+
+    def __init__(self, parent: Law, lift: Tensor, number: Tensor | None) -> None:
+        self.parent, self.order = parent, len(lift)
+        self._lift = _DeviceTensor(lift)
+        self._number = None if number is None else _DeviceTensor(number)
+
+    @functools.cached_property
+    def key(self) -> Hashable:
+        parts = [self._lift.value] if self._number is None else [self._lift.value, self._number.value]
+        return ("induced", self.parent.key, *(hashlib.sha256(part.numpy().tobytes()).hexdigest() for part in parts))
+
+    def _find(self, elements: Tensor) -> Tensor:
+        if self._number is None:
+            return torch.searchsorted(self._lift.on(elements.device), elements)
+        return self._number.on(elements.device)[elements]
+
+    def product(self, a: Tensor, b: Tensor) -> Tensor:
+        lift = self._lift.on(a.device)
+        return self._find(self.parent.product(lift[a], lift[b]))
+
+    def inverse(self, a: Tensor) -> Tensor:
+        return self._find(self.parent.inverse(self._lift.on(a.device)[a]))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import operator
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +13,10 @@ import torch
 from torch import Tensor
 
 from equilatent.errors import GroupError, GroupTooLargeError
-from equilatent.groups._constructors import _named
+from equilatent.groups._constructors import named_generators
 from equilatent.groups._group import Group
-from equilatent.groups._laws import Law, PermutationLaw, TableLaw, _DeviceTensor
+from equilatent.groups._laws import InducedLaw, Law, PermutationLaw, TableLaw
+from equilatent.groups._orbits import smallest_of_orbits
 
 __all__ = [
     "Cosets",
@@ -28,48 +28,19 @@ __all__ = [
     "normaliser",
     "quotient",
     "subgroup",
-    "subgroups",
 ]
 
 #: Up to this order a subgroup or quotient multiplies through a table (8 MB) instead of through its parent.
 _TABLE_ORDER = 1024
 
 
-class _InducedLaw(Law):
-    """The multiplication that a group induces on some of its elements, read through a numbering of them.
-
-    Args:
-        parent: the law of the group.
-        lift: the element that stands for each number, LongTensor [order], ascending.
-        number: the number of every element of the group, for a quotient; None for a subgroup, whose elements are
-            searched in `lift`.
-    """
-
-    def __init__(self, parent: Law, lift: Tensor, number: Tensor | None) -> None:
-        self.parent, self.order = parent, len(lift)
-        self._lift = _DeviceTensor(lift)
-        self._number = None if number is None else _DeviceTensor(number)
-
-    @functools.cached_property
-    def key(self) -> Hashable:
-        parts = [self._lift.value] if self._number is None else [self._lift.value, self._number.value]
-        return ("induced", self.parent.key, *(hashlib.sha256(part.numpy().tobytes()).hexdigest() for part in parts))
-
-    def _find(self, elements: Tensor) -> Tensor:
-        if self._number is None:
-            return torch.searchsorted(self._lift.on(elements.device), elements)
-        return self._number.on(elements.device)[elements]
-
-    def product(self, a: Tensor, b: Tensor) -> Tensor:
-        lift = self._lift.on(a.device)
-        return self._find(self.parent.product(lift[a], lift[b]))
-
-    def inverse(self, a: Tensor) -> Tensor:
-        return self._find(self.parent.inverse(self._lift.on(a.device)[a]))
+def _as_table(group: Group) -> Group:
+    """The same group, multiplied through a table if it is small: faster where many products are taken."""
+    return Group(_induced_law(group._law, group.elements, None), group.generators, label=group.label)
 
 
 def _induced_law(parent: Law, lift: Tensor, number: Tensor | None) -> Law:
-    law = _InducedLaw(parent, lift, number)
+    law = InducedLaw(parent, lift, number)
     if law.order > _TABLE_ORDER:
         return law
     elements = torch.arange(law.order)
@@ -112,11 +83,11 @@ def _adjoin(group: Group, elements: Tensor, generators: Sequence[int]) -> Tensor
     *own, adjoined = generators
     if _is_member(elements, group.conjugate(torch.tensor(own, dtype=torch.long), by=adjoined)).all():
         # It normalises the subgroup H, so that its powers, up to the first one in H, tell all cosets.
-        size = group.element_order(adjoined)
-        _refuse_beyond_limit(group, size)
-        powers = group.power(torch.tensor(adjoined), torch.arange(size))
-        inside = _is_member(elements, powers[1:])
-        count = 1 + int(inside.to(torch.uint8).argmax()) if inside.any() else len(powers)
+        powers = torch.tensor([0, adjoined])
+        while not (inside := _is_member(elements, powers[1:])).any():
+            _refuse_beyond_limit(group, len(powers) * len(elements))
+            powers = torch.cat([powers, group.product(powers, group.product(powers[-1], adjoined))])
+        count = 1 + int(inside.to(torch.uint8).argmax())
         _refuse_beyond_limit(group, count * len(elements))
         return group.product(powers[:count, None], elements).reshape(-1).sort().values
     # Whole left cosets tH are multiplied from the left until no new one appears; the smallest element of a coset
@@ -140,7 +111,8 @@ def _generated(group: Group, generators: Sequence[int]) -> Tensor:
     """The elements that some elements generate, ascending."""
     elements, used = torch.zeros(1, dtype=torch.long), list[int]()
     # Elements of high order first: their powers come at once, and leave few cosets to search.
-    for g in sorted(set(generators), key=group.element_order, reverse=True):
+    candidates = torch.tensor(generators, dtype=torch.long)
+    for g in candidates[group.element_order(candidates).argsort(descending=True, stable=True)].tolist():
         if not _is_member(elements, torch.tensor(g)):
             used.append(g)
             elements = _adjoin(group, elements, used)
@@ -416,26 +388,8 @@ class Subgroup:
         elements = self.parent.elements
         # The left coset of g is what right multiplication with the generators reaches from g.
         moves = [self.parent.product(elements, h).numpy() for h in self.generators.values()]
-        representatives, index = np.unique(_smallest_of_orbit(self.parent.order, moves), return_inverse=True)
+        representatives, index = np.unique(smallest_of_orbits(self.parent.order, moves), return_inverse=True)
         return Cosets(self.parent, torch.from_numpy(representatives), torch.from_numpy(index))
-
-
-def _smallest_of_orbit(points: int, moves: Sequence[np.ndarray]) -> np.ndarray:
-    """The smallest point in the orbit of each point under some permutations, [points]."""
-    # Each point points at a smaller or equal one of its orbit; hooking and pointer jumping alternate until the pointers
-    # agree along every move, in about log(points) rounds.
-    label = np.arange(points)
-    while True:
-        before = label
-        label = label.copy()
-        for move in moves:
-            low = np.minimum(label, label[move])
-            np.minimum.at(label, before, low)
-            np.minimum.at(label, label[move], low)
-            label = np.minimum(label, low)
-        label = label[label]
-        if (label == before).all() and all((label == label[move]).all() for move in moves):
-            return label
 
 
 def subgroup(group: Group, generators: Sequence[str | int] | Mapping[str, str | int]) -> Subgroup:
@@ -465,102 +419,11 @@ def subgroup(group: Group, generators: Sequence[str | int] | Mapping[str, str | 
             f"the generators of a subgroup come as a list of words or integers, such as ['r2', 's']; got {generators!r}."
         )
     if isinstance(generators, Mapping):
-        named = {x: _element(group, g) for x, g in _named(generators, "elements").items()}  # type: ignore[arg-type]
+        named = {x: _element(group, g) for x, g in named_generators(generators, "elements").items()}  # type: ignore[arg-type]
     else:
         elements = dict.fromkeys(_element(group, g) for g in generators)
         named = _name_generators(group, [g for g in elements if g])
     return Subgroup(group, _generated(group, list(named.values())), named)
-
-
-def subgroups(group: Group, *, up_to_conjugacy: bool = False, max_order: int = 200) -> tuple[Subgroup, ...]:
-    """All subgroups, or one of each class of conjugate ones.
-
-    Starting from the trivial subgroup, one more generator is adjoined at a time, one for each double coset HzH, since
-    ⟨H, z⟩ is the same for all elements of it.
-
-    Args:
-        group: the group.
-        up_to_conjugacy: whether to give the first subgroup of each conjugacy class only.
-        max_order: the largest order of `group` that is accepted. Groups of a few hundred elements can have very many
-            subgroups: C2⁶ has 2825, C2⁷ has 29212.
-
-    Returns:
-        The subgroups sorted by order, then by their elements: the trivial one first, the whole group last.
-
-    Raises:
-        GroupTooLargeError: if the group has more than `max_order` elements.
-
-    >>> import equilatent as eq
-    >>> G = eq.groups.dihedral(4)
-    >>> len(eq.groups.subgroups(G)), len(eq.groups.subgroups(G, up_to_conjugacy=True))
-    (10, 8)
-    """
-    if group.order > max_order:
-        raise GroupTooLargeError(
-            f"{group.label} has {group.order} elements; all subgroups are listed up to max_order={max_order}. Raise it if "
-            "you can wait, or make the subgroups you need with eq.groups.subgroup(G, [...])."
-        )
-    classes = _subgroup_classes(group.table().numpy(), conjugate=not group.is_abelian)
-    found = [members[:1] if up_to_conjugacy else members for members in classes]
-    ordered = sorted((elements for members in found for elements in members), key=lambda e: (len(e), e))
-    return tuple(Subgroup(group, torch.tensor(elements)) for elements in ordered)
-
-
-def _subgroup_classes(table: np.ndarray, *, conjugate: bool) -> list[list[tuple[int, ...]]]:
-    """The elements of every subgroup, by conjugacy classes; in each class they are sorted.
-
-    Args:
-        table: the product table.
-        conjugate: whether there are subgroups to be conjugated: not in an abelian group.
-    """
-    order = len(table)
-    everything = np.arange(order)
-    inverse = (table == 0).argmax(1)
-    conjugation = table[table, inverse[:, None]] if conjugate else everything[None]
-    known: set[bytes] = set()
-    classes: list[list[tuple[int, ...]]] = []
-
-    def record(elements: np.ndarray) -> None:
-        masks = np.zeros((len(conjugation), order), dtype=bool)
-        np.put_along_axis(masks, conjugation[:, elements], True, 1)
-        members = np.unique(np.packbits(masks, axis=1), axis=0)
-        known.update(row.tobytes() for row in members)
-        unpacked = np.unpackbits(members, axis=1, count=order)
-        classes.append(sorted(tuple(mask.nonzero()[0].tolist()) for mask in unpacked))
-
-    trivial = np.zeros(1, dtype=np.int64)
-    record(trivial)
-    queue: list[tuple[np.ndarray, list[int]]] = [(trivial, [])]
-    for elements, generators in queue:
-        adjoined, masks = _with_one_more(table, elements, generators)
-        for z, mask, packed in zip(adjoined, masks, np.packbits(masks, axis=1), strict=True):
-            # The conjugates of a subgroup need not be extended: the conjugates of its extensions are recorded.
-            if packed.tobytes() not in known:
-                record(mask.nonzero()[0])
-                queue.append((mask.nonzero()[0], [*generators, int(z)]))
-    return classes
-
-
-def _with_one_more(table: np.ndarray, elements: np.ndarray, generators: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """One element z of each double coset HzH ≠ H, and the elements of each ⟨H, z⟩ as a mask, [double cosets, order]."""
-    representatives, coset = np.unique(table[:, elements].min(1), return_inverse=True)
-    moved = coset[table[:, representatives]]  # the action on the left cosets of H, [order, cosets]
-    adjoined = representatives[np.unique(moved[elements].min(0))[1:]]
-    steps, powers = [moved[h] for h in generators], [moved[adjoined]]
-    # Powers 1, 2, 4, … of z reach along its cycles in few rounds.
-    while (powers[-1] != np.arange(len(representatives))).any() and 1 << len(powers) < len(representatives):
-        powers.append(np.take_along_axis(powers[-1], powers[-1], 1))
-    # ⟨H, z⟩ consists of the cosets that H and z reach from the coset 0.
-    reached = np.zeros((len(adjoined), len(representatives)), dtype=bool)
-    reached[:, 0] = True
-    while True:
-        before = np.count_nonzero(reached)
-        for power in powers:
-            reached |= np.take_along_axis(reached, power, 1)
-        for step in steps:
-            reached |= reached[:, step]
-        if np.count_nonzero(reached) == before:
-            return adjoined, reached[:, coset]
 
 
 def centre(group: Group) -> Subgroup:
