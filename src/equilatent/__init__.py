@@ -6,12 +6,12 @@ from types import ModuleType
 from equilatent import actions, errors, groups, metrics, objective, reps
 from equilatent.objective import Objective
 
-__all__ = ["Objective", "actions", "errors", "groups", "metrics", "objective", "reps", "testing"]
+__all__ = ["Objective", "actions", "errors", "groups", "integrations", "metrics", "objective", "reps", "testing"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> ModuleType:
     # Parts that not every user needs are imported when they are first used.
-    if name in ("testing",):
+    if name in ("integrations", "testing"):
         return importlib.import_module(f"equilatent.{name}")
     raise AttributeError(f"module 'equilatent' has no attribute {name!r}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ def run_with_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[
     """The model's output and the output of each named layer.
 
     The hooks are removed whatever happens. Of a layer that returns a tuple the first entry is taken. A compiled model
-    runs uncompiled here: to keep it compiled, let it return (output, latent).
+    runs uncompiled here, unless the call is itself inside a compiled function.
 
     Raises:
         LatentError: if a layer does not exist, does not run exactly once, or returns no tensor of this batch.
@@ -57,9 +58,7 @@ def run_with_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[
             # A compiled graph does not look at hooks that were not there when it was made.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         for name in names:
-            calls = seen[name]
-            handle = layers[name].register_forward_hook(lambda _m, _i, output, calls=calls: calls.append(output))
-            stack.callback(handle.remove)
+            stack.callback(_watch(layers[name], seen[name]))
         output = model(x)
     latents = {}
     for name, calls in seen.items():
@@ -70,6 +69,25 @@ def run_with_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[
         latent = calls[0][0] if isinstance(calls[0], tuple | list) and calls[0] else calls[0]
         latents[name] = check_latent(latent, name, len(x))
     return output, latents
+
+
+def _watch(layer: nn.Module, calls: list[Any]) -> Callable[[], None]:
+    """Have every output of the layer appended to `calls`, until the function that is returned is called."""
+
+    def append(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        calls.append(output)
+
+    if not torch.compiler.is_compiling():
+        return layer.register_forward_hook(append).remove
+    # A hook's handle counts in a class attribute, which a graph cannot trace, but it can trace the exchange of the hooks.
+    # Read from __dict__, the hooks are put back as the object that they were; otherwise as a copy in a plain dict.
+    before = layer.__dict__["_forward_hooks"]
+
+    def restore() -> None:
+        layer._forward_hooks = before
+
+    layer._forward_hooks = OrderedDict([*before.items(), (id(calls), append)])
+    return restore
 
 
 def _is_compiled(model: nn.Module) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from equilatent._layers import check_latent, evaluating, run_with_layers
-from equilatent.actions import Action, SupportsAction
+from equilatent.actions import Action, FunctionAction, SupportsAction
 from equilatent.errors import ActionError, LatentError, NonFiniteError, RepresentationError
 from equilatent.groups import Group
 from equilatent.objective._describe import describe_objective
@@ -50,19 +51,23 @@ class Terms:
     relative_error: Mapping[str, Tensor]
     centred_error: Mapping[str, Tensor]
 
-    def as_floats(self) -> dict[str, float]:
-        """All terms as plain floats, ready for a logger; several layers are told apart as ``"name/layer"``.
-
-        Waits for the device, as any ``.item()`` does.
-        """
-        floats = {"loss": float(self.loss), "task": float(self.task)}
+    def as_tensors(self) -> dict[str, Tensor]:
+        """All terms in one mapping; several layers are told apart as ``"name/layer"``. Does not wait for the device."""
+        tensors = {"loss": self.loss, "task": self.task}
         if self.shifted_task is not None:
-            floats["shifted_task"] = float(self.shifted_task)
+            tensors["shifted_task"] = self.shifted_task
         for name in ("equivariance", "relative_error", "centred_error"):
             values: Mapping[str, Tensor] = getattr(self, name)
             for layer, value in values.items():
-                floats[name if len(values) == 1 else f"{name}/{layer}"] = float(value)
-        return floats
+                tensors[name if len(values) == 1 else f"{name}/{layer}"] = value
+        return tensors
+
+    def as_floats(self) -> dict[str, float]:
+        """`as_tensors` as plain floats, ready for a logger.
+
+        Waits for the device, as any ``.item()`` does.
+        """
+        return {name: float(value) for name, value in self.as_tensors().items()}
 
 
 class Objective(nn.Module):
@@ -265,6 +270,31 @@ class Objective(nn.Module):
             outputs=outputs,
         )
 
+    def latent_action(self, layer: str | None = None) -> Action:
+        """How the group acts on the latent, as an action, for `metrics.equivariance_error` and the like.
+
+        Args:
+            layer: which latent; None if there is only one.
+
+        Raises:
+            LatentError: if there is no such layer, or several and none is named.
+
+        >>> import torch, equilatent as eq
+        >>> G = eq.groups.cyclic(4)
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 10))
+        >>> objective = eq.Objective(G, input=eq.actions.image(G), output=eq.actions.trivial(G), layer="1",
+        ...                          task_loss=torch.nn.functional.cross_entropy)
+        >>> x = torch.randn(20, 1, 6, 6)
+        >>> error = eq.metrics.equivariance_error(model, objective.input, objective.latent_action(), x, layer="1")
+        >>> error.mean_centred > 0.5
+        True
+        """
+        if layer is None and len(self.strengths) == 1:
+            layer = next(iter(self.strengths))
+        if layer not in self.strengths:
+            raise LatentError(f"layer is one of {', '.join(map(repr, self.strengths))}; got {layer!r}.")
+        return FunctionAction(self.group, functools.partial(self._act, layer))
+
     def extra_repr(self) -> str:
         """One line for ``print``."""
         return f"group={self.group.label}, strengths={self.strengths}, distance={self.distance!r}, draw={self.draw!r}"
@@ -320,14 +350,17 @@ class Objective(nn.Module):
                 f"latent_axis={self.latent_axis} is no feature axis of the latent {name!r}, whose shape is "
                 f"{list(latent.shape)}."
             )
-        features = latent.shape[self.latent_axis]
-        key = str(features)
-        if key not in self._regular:
-            try:
-                self._regular[key] = padded_regular(self.group, features).to(latent.device)
-            except RepresentationError as error:
-                raise LatentError(f"the latent {name!r} is too narrow: {error}") from error
+        key = str(latent.shape[self.latent_axis])
+        self._make_regular(name, key, latent.device)
         return self._regular[key]  # type: ignore[return-value]
+
+    def _make_regular(self, name: str, key: str, device: torch.device) -> None:
+        if key in self._regular:
+            return
+        try:
+            self._regular[key] = padded_regular(self.group, int(key)).to(device)
+        except RepresentationError as error:
+            raise LatentError(f"the latent {name!r} is too narrow: {error}") from error
 
     def _act(self, name: str, latent: Tensor, g: Tensor) -> Tensor:
         rho = self._resolve(name, latent)
@@ -355,6 +388,11 @@ class Objective(nn.Module):
                 "Make all of them with the same group."
             )
         return action
+
+
+# What torch.compiler.assume_constant_result does: a compiled graph uses the module that is made, instead of tracing how it
+# is made. Calling that function here would import the compiler with the library, which takes a second.
+Objective._make_regular._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _errors(expected: Tensor, target: Tensor) -> dict[Distance, Tensor]:
