@@ -49,9 +49,13 @@ class ConjugacyClasses:
 
 @dataclass(frozen=True)
 class SpanningTree:
-    """A breadth-first tree of the Cayley graph v → v·x from the identity, in which a path spells a shortest word."""
+    """A breadth-first tree of the Cayley graph v → v·x from the identity, in which a path spells a shortest word.
+
+    The letters x are generators, with exponent 1, or their inverses, with exponent −1.
+    """
 
     generators: tuple[str, ...]
+    exponents: tuple[int, ...]
     parent: np.ndarray
     generator: np.ndarray
     depth: np.ndarray
@@ -66,7 +70,8 @@ class SpanningTree:
     def word(self, element: int) -> Word:
         letters = []
         while element:
-            letters.append((self.generators[self.generator[element]], 1))
+            number = self.generator[element]
+            letters.append((self.generators[number], self.exponents[number]))
             element = int(self.parent[element])
         return reduce_word(reversed(letters))
 
@@ -371,9 +376,19 @@ class Group:
     @functools.cached_property
     def spanning_tree(self) -> SpanningTree:
         """A breadth-first spanning tree of the Cayley graph: shortest words for all elements at once."""
+        return self._grow_tree([(x, 1) for x in self.generators])
+
+    @functools.cached_property
+    def spanning_tree_with_inverses(self) -> SpanningTree:
+        """The same with inverses of the generators as letters too, which makes words shorter: r⁻¹ instead of r³."""
+        letters = [(x, 1) for x in self.generators]
+        return self._grow_tree([*letters, *((x, -1) for x, g in self.generators.items() if self.product(g, g))])
+
+    def _grow_tree(self, letters: Sequence[tuple[str, int]]) -> SpanningTree:
         order = self._enumerable("searching the Cayley graph")
         elements = torch.arange(order)
-        steps = [self._law.product(elements, torch.tensor(g)).numpy() for g in self.generators.values()]
+        targets = [self.power(self.generators[x], exponent) for x, exponent in letters]
+        steps = [self._law.product(elements, torch.tensor(g)).numpy() for g in targets]
         parent, generator = np.zeros(order, dtype=np.int64), np.zeros(order, dtype=np.int64)
         depth = np.full(order, -1, dtype=np.int64)
         depth[0] = 0
@@ -390,7 +405,8 @@ class Group:
             found.append(level)
         if (depth < 0).any():
             raise GroupError(f"the generators {', '.join(self.generators)} do not generate all of {self.label}.")
-        return SpanningTree(tuple(self.generators), parent, generator, depth, np.concatenate(found))
+        names, exponents = tuple(x for x, _ in letters), tuple(exponent for _, exponent in letters)
+        return SpanningTree(names, exponents, parent, generator, depth, np.concatenate(found))
 
     @functools.cached_property
     def relators(self) -> tuple[Word, ...]:

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from equilatent._layers import check_latent, evaluating, run_with_layers
 from equilatent.actions import Action, FunctionAction, SupportsAction
-from equilatent.errors import ActionError, LatentError, NonFiniteError, RepresentationError
+from equilatent.errors import ActionError, LatentError, RepresentationError
 from equilatent.groups import Group
+from equilatent.objective._common import Distance, check_batch, latent_errors, not_finite, of_group, scalar_loss, weight
 from equilatent.objective._describe import describe_objective
 from equilatent.reps import Representation, padded_regular
 
 __all__ = ["Distance", "Draw", "Model", "Objective", "Passes", "Terms"]
 
-Distance: TypeAlias = Literal["mse", "relative", "centred"]
 Draw: TypeAlias = Literal["uniform", "non_identity", "orbit"]
 Passes: TypeAlias = Literal["joint", "separate"]
 #: A module whose latent is a named layer, a module that returns (output, latent), or an (encoder, decoder) pair.
@@ -150,8 +150,8 @@ class Objective(nn.Module):
         self.strengths = _strengths(layer, strength)
         self.named = layer is not None
         self.latent_axis = latent_axis
-        self.task_weight = _weight("task_weight", task_weight)
-        self.shifted_task_weight = _weight("shifted_task_weight", shifted_task_weight)
+        self.task_weight = weight("task_weight", task_weight)
+        self.shifted_task_weight = weight("shifted_task_weight", shifted_task_weight)
         self.distance = _choice("distance", distance, Distance)
         self.draw = _choice("draw", draw, Draw)
         self.passes = _choice("passes", passes, Passes)
@@ -162,13 +162,13 @@ class Objective(nn.Module):
         self.pair_fraction = pair_fraction
         self.generator = generator
         self.check_finite = check_finite
-        self.input = self._of_this_group("input", input)
-        self.output = self._of_this_group("output", output)
+        self.input = of_group(group, "input", input)
+        self.output = of_group(group, "output", output)
         chosen = latent if isinstance(latent, Mapping) else dict.fromkeys(self.strengths, latent)
         if set(chosen) != set(self.strengths):
             raise LatentError(f"latent is given for {sorted(chosen)}, but the layers are {sorted(self.strengths)}.")
         self._latents: dict[str, Any] = {
-            name: None if value == "regular" else self._of_this_group("latent", value) for name, value in chosen.items()
+            name: None if value == "regular" else of_group(group, "latent", value) for name, value in chosen.items()
         }
         self._modules_of_latents = nn.ModuleList(  # so that .to() reaches them
             part for part in self._latents.values() if isinstance(part, nn.Module)
@@ -192,15 +192,7 @@ class Objective(nn.Module):
             ActionError, GroupError: if an input or an element cannot be acted on, or the batch is empty.
             NonFiniteError: if a term is NaN or infinite.
         """
-        if not isinstance(x, Tensor) or not isinstance(y, Tensor):
-            raise ActionError(f"x and y are tensors [B, …]; got {type(x).__name__} and {type(y).__name__}.")
-        if not x.ndim or not y.ndim:
-            raise ActionError("x and y are batches [B, …]; got a single number. Give it a batch axis.")
-        if not len(x) or len(x) != len(y):
-            raise ActionError(
-                f"a batch has at least one sample and a target for each; got {len(x)} samples and {len(y)} targets. "
-                "Drop empty batches in the loader."
-            )
+        check_batch(x, y)
         rows, g = self._pairs(len(x), x.device, g)
         moved_x = self.input(x if rows is None else x[rows], g)
         moved_y = self.output(y if rows is None else y[rows], g)
@@ -213,15 +205,15 @@ class Objective(nn.Module):
             plain_output, plain = self._run(model, x)
             moved_output, moved = self._run(model, moved_x)
 
-        task = self._task(plain_output, y)
-        shifted = self._task(moved_output, moved_y) if self.shifted_task_weight else None
+        task = scalar_loss(self.task_loss, plain_output, y)
+        shifted = scalar_loss(self.task_loss, moved_output, moved_y) if self.shifted_task_weight else None
         loss = self.task_weight * task
         if shifted is not None:
             loss = loss + self.shifted_task_weight * shifted
         records: dict[str, dict[str, Tensor]] = {"equivariance": {}, "relative_error": {}, "centred_error": {}}
         for name, strength in self.strengths.items():
             source = plain[name] if rows is None else plain[name][rows]
-            errors = _errors(self._act(name, source, g), moved[name])
+            errors = latent_errors(self._act(name, source, g), moved[name])
             distance = errors[self.distance]
             if self.distance == "centred" and len(g) < 2:
                 raise LatentError("distance='centred' compares the pairs of a batch; it needs at least two of them.")
@@ -231,7 +223,7 @@ class Objective(nn.Module):
             records["centred_error"][name] = errors["centred"].detach()
         terms = Terms(loss.detach(), task.detach(), None if shifted is None else shifted.detach(), **records)
         if self.check_finite and not torch.compiler.is_compiling() and not torch.isfinite(terms.loss):
-            raise _not_finite(terms)
+            raise not_finite(terms.as_floats())
         return loss, terms
 
     def describe(self, model: Model, x: Tensor) -> str:
@@ -369,41 +361,10 @@ class Objective(nn.Module):
         except (RepresentationError, ActionError) as error:
             raise LatentError(f"the latent {name!r} of shape {list(latent.shape)} cannot carry ρ_Z: {error}") from error
 
-    def _task(self, output: Any, target: Tensor) -> Tensor:
-        value = self.task_loss(output, target)
-        if not isinstance(value, Tensor) or value.ndim:
-            got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            raise ActionError(f"task_loss should return a scalar tensor, the mean over the batch; got {got}.")
-        return value
-
-    def _of_this_group(self, name: str, action: Any) -> Any:
-        if not isinstance(action, Action | Representation) and not (hasattr(action, "group") and callable(action)):
-            raise ActionError(
-                f"{name} should be an action or a representation, such as eq.actions.image(G); got {action!r}. "
-                "Wrap a function with eq.actions.function(G, f)."
-            )
-        if action.group != self.group:
-            raise ActionError(
-                f"{name} is moved by {action.group.label}, but the objective imposes {self.group.label}. "
-                "Make all of them with the same group."
-            )
-        return action
-
 
 # What torch.compiler.assume_constant_result does: a compiled graph uses the module that is made, instead of tracing how it
 # is made. Calling that function here would import the compiler with the library, which takes a second.
 Objective._make_regular._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-def _errors(expected: Tensor, target: Tensor) -> dict[Distance, Tensor]:
-    """Every distance between the latent that equivariance predicts and the one that is there, at least in float32."""
-    dtype = torch.promote_types(target.dtype, torch.float32)
-    expected, target = expected.to(dtype), target.to(dtype)
-    error = (expected - target).abs().square().mean()
-    power = target.abs().square().mean()
-    centred = (target - target.mean(0)).abs().square().mean() if len(target) > 1 else power * torch.nan
-    tiny = torch.finfo(power.dtype).tiny
-    return {"mse": error, "relative": error / power.clamp_min(tiny), "centred": error / centred.clamp_min(tiny)}
 
 
 def _strengths(layer: str | Sequence[str] | Mapping[str, float] | None, strength: float) -> dict[str, float]:
@@ -417,13 +378,7 @@ def _strengths(layer: str | Sequence[str] | Mapping[str, float] | None, strength
         strengths = dict.fromkeys(layer, strength)
     if not strengths:
         raise LatentError("layer names no layer.")
-    return {name: _weight(f"the strength of {name!r}", value) for name, value in strengths.items()}
-
-
-def _weight(name: str, value: float) -> float:
-    if not 0 <= value < float("inf"):
-        raise LatentError(f"{name} is a finite number ≥ 0; got {value!r}.")
-    return float(value)
+    return {name: weight(f"the strength of {name!r}", value) for name, value in strengths.items()}
 
 
 def _choice(name: str, value: str, choices: Any) -> Any:
@@ -440,15 +395,3 @@ def _split(output: Any, count: int) -> tuple[Any, Any]:
             "Use passes='separate'."
         )
     return output[:count], output[count:]
-
-
-def _not_finite(terms: Terms) -> NonFiniteError:
-    values = terms.as_floats()
-    total = values.pop("loss")
-    recorded = ("relative_error", "centred_error")
-    summands = [(name, value) for name, value in values.items() if name.split("/")[0] not in recorded]
-    wrong = [f"{name} is {value}" for name, value in summands if not abs(value) < float("inf")]
-    return NonFiniteError(
-        f"the loss is {total}: {', '.join(wrong) or 'a weighted sum overflows'}. Look for NaN in the inputs of that term, "
-        "a learning rate that is too high, or a half-precision overflow."
-    )

@@ -14,6 +14,7 @@ from equilatent.reps._constructors import (
 )
 from equilatent.reps._decomposition import Decomposition, decompose, isotypic_projector, parse
 from equilatent.reps._irreps import Irrep, irrep, irreps
+from equilatent.reps._learned import LearnedRepresentation
 from equilatent.reps._multiplicities import Multiplicities, is_isomorphic, multiplicities
 from equilatent.reps._operations import defining, dual, induce, pullback, quotient, restrict, standard, tensor
 from equilatent.reps._representation import (
@@ -33,6 +34,7 @@ __all__ = [
     "DirectSumRepresentation",
     "InducedRepresentation",
     "Irrep",
+    "LearnedRepresentation",
     "MatrixRepresentation",
     "Multiplicities",
     "PermutationRepresentation",

@@ -46,7 +46,7 @@ class CharacterTable:
         """The dimensions of the irreducible representations; LongTensor [irreps]."""
         return self.values[:, 0].real.round().long()
 
-    @property
+    @functools.cached_property
     def kinds(self) -> tuple[str, ...]:
         """For each row ``"real"``, ``"complex"`` or ``"quaternionic"``, by the Frobenius–Schur indicator.
 

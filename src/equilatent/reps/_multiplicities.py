@@ -169,6 +169,8 @@ def _element_matrices(group: Group, matrices: Tensor | Mapping[str, npt.ArrayLik
 
 
 def _table_residual(group: Group, table: Tensor) -> float:
+    if not table.shape[-1]:
+        return 0.0
     total = 0.0
     for g in group.generators.values():
         defect = table[group.product(group.elements, g)] - table @ table[g]
@@ -178,11 +180,13 @@ def _table_residual(group: Group, table: Tensor) -> float:
 
 def _representation_residual(rho: Representation) -> float:
     """The same for a representation that need not have matrices: on random vectors, moved by some of the elements."""
+    if not rho.dim:
+        return 0.0
     group, generator = rho.group, torch.Generator().manual_seed(0)
     device = rho.character.device
     tried = group.sample(min(_TRIED, group.order), generator=generator).to(device)
-    dtype = torch.complex128 if rho.character.is_complex() else torch.float64
-    vectors = torch.randn(len(tried), rho.dim, generator=generator, dtype=torch.float64).to(device, dtype)
+    # Complex, because matrices may be so where their character is real, as for irreps of quaternionic type.
+    vectors = torch.randn(len(tried), rho.dim, generator=generator, dtype=torch.float64).to(device, torch.complex128)
     total = 0.0
     for g in group.generators.values():
         one = torch.full_like(tried, g)

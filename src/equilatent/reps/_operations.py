@@ -144,6 +144,11 @@ def pullback(rho: Representation, group: Group, images: Tensor) -> Representatio
             f"a homomorphism from {group.label} has an image for each of its {group.order} elements; got shape "
             f"{list(images.shape)}."
         )
+    if images[0]:  # the law on the generators implies this, unless there are none
+        raise RepresentationError(
+            f"these images are no homomorphism from {group.label} to {rho.group.label}: the identity goes to "
+            f"{int(images[0])}, not to the identity 0."
+        )
     for x, g in group.generators.items():
         if not torch.equal(images[group.product(group.elements, g)], rho.group.product(images, images[g])):
             raise RepresentationError(

@@ -333,7 +333,8 @@ class TensorRepresentation(Representation):
         """σ along the second index, then ρ along the first."""
         size, copies, _, inner = x.shape
         moved = self.right.apply_blocks(x.reshape(size, copies * self.left.dim, self.right.dim, inner), g)
-        return self.left.apply_blocks(moved.reshape(size, copies, self.left.dim, -1), g).reshape(x.shape)
+        blocks = moved.reshape(size, copies, self.left.dim, self.right.dim * inner)
+        return self.left.apply_blocks(blocks, g).reshape(x.shape)
 
     def matrix(self, g: int | Tensor) -> Tensor:
         """The Kronecker products of the matrices."""
