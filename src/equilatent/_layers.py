@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from equilatent.errors import LatentError
 
-__all__ = ["evaluating", "find_layer", "run_with_layers"]
+__all__ = ["evaluating", "find_layer", "run_replacing", "run_with_layers"]
 
 #: Names under which wrappers (DistributedDataParallel, torch.compile) keep the model they wrap.
 _WRAPPERS = ("module", "_orig_mod")
@@ -69,6 +69,22 @@ def run_with_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[
         latent = calls[0][0] if isinstance(calls[0], tuple | list) and calls[0] else calls[0]
         latents[name] = check_latent(latent, name, len(x))
     return output, latents
+
+
+def run_replacing(model: nn.Module, x: Tensor, name: str, latent: Tensor) -> Any:
+    """The model's output when the named layer returns the given latent instead of its own.
+
+    Of a layer that returns a tuple the first entry is replaced.
+    """
+
+    def replace(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        return (latent, *output[1:]) if isinstance(output, tuple) else latent
+
+    handle = find_layer(model, name).register_forward_hook(replace)
+    try:
+        return model(x)
+    finally:
+        handle.remove()
 
 
 def _watch(layer: nn.Module, calls: list[Any]) -> Callable[[], None]:

@@ -42,7 +42,7 @@ def test_an_empty_batch() -> None:
 
 def test_samples_that_are_no_tensor() -> None:
     with pytest.raises(ActionError):
-        equivariance_error(identity, RHO, RHO, X.tolist())  # type: ignore[arg-type]
+        equivariance_error(identity, RHO, RHO, X.tolist())
 
 
 def test_actions_of_two_groups() -> None:

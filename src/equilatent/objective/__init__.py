@@ -1,5 +1,19 @@
-"""Training objectives that impose a representation on a latent."""
+"""Training objectives that impose a representation on a latent, or learn one."""
 
-from equilatent.objective._objective import Distance, Draw, Model, Objective, Passes, Terms
+from equilatent.objective._algebra import algebra_loss, relator_losses
+from equilatent.objective._common import Distance
+from equilatent.objective._learned import LearnedObjective, LearnedTerms
+from equilatent.objective._objective import Draw, Model, Objective, Passes, Terms
 
-__all__ = ["Distance", "Draw", "Model", "Objective", "Passes", "Terms"]
+__all__ = [
+    "Distance",
+    "Draw",
+    "LearnedObjective",
+    "LearnedTerms",
+    "Model",
+    "Objective",
+    "Passes",
+    "Terms",
+    "algebra_loss",
+    "relator_losses",
+]

@@ -21,7 +21,7 @@ def relator_losses(rho: LearnedRepresentation) -> dict[str, Tensor]:
     >>> import torch, equilatent as eq
     >>> G = eq.groups.dihedral(3)
     >>> exact = eq.reps.LearnedRepresentation(G, 6, start=eq.reps.regular(G))
-    >>> {word: float(loss) for word, loss in eq.objective.relator_losses(exact).items()}
+    >>> {word: loss.item() for word, loss in eq.objective.relator_losses(exact).items()}
     {'r3': 0.0, 's2': 0.0, '(s r)^2': 0.0}
     """
     matrices = rho.generator_matrices()
@@ -61,7 +61,7 @@ def algebra_loss(
     >>> rho = eq.reps.LearnedRepresentation(eq.groups.cyclic(2), 2, start="normal")
     >>> with torch.no_grad():
     ...     _ = rho.matrices[0].weight.copy_(torch.tensor([[0.0, 2.0], [1.0, 0.0]]))
-    >>> float(eq.objective.algebra_loss(rho))   # the square is twice the identity: (1 + 1) / 4
+    >>> eq.objective.algebra_loss(rho).item()  # the square is twice the identity: (1 + 1) / 4
     0.5
     """
     group, matrices = rho.group, rho.generator_matrices()

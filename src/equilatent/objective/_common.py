@@ -1,4 +1,4 @@
-"""What the objectives share: checks of arguments and batches, distances of latents, the error of a loss that is not finite."""
+"""What the objectives share: checks of arguments and batches, distances of latents, errors of losses that are not finite."""
 
 from __future__ import annotations
 

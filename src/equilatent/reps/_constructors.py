@@ -28,10 +28,12 @@ __all__ = [
     "direct_sum",
     "from_matrices",
     "is_representation",
+    "matrix_table",
     "multiple",
     "padded_regular",
     "permutation",
     "regular",
+    "relator_defects",
     "relator_errors",
     "sign",
     "square_arrays",
@@ -201,17 +203,37 @@ def from_matrices(
 
 def relator_errors(group: Group, matrices: Mapping[str, npt.ArrayLike | Tensor]) -> dict[Word, float]:
     """How far each relator of the group is from the identity under the given matrices: its largest entry."""
-    arrays = square_arrays(group, matrices)
-    errors = {}
+    defects = relator_defects(group, square_arrays(group, matrices))
+    return {word: float(np.abs(defect).max()) for word, defect in defects.items()}
+
+
+def relator_defects(group: Group, arrays: Mapping[str, np.ndarray]) -> dict[Word, np.ndarray]:
+    """Each relator under matrices of the generators, minus the identity."""
+    defects = {}
     for word in group.relators:
-        product = np.eye(next(iter(arrays.values())).shape[0])
+        product = identity = np.eye(len(next(iter(arrays.values()))))
         try:
             for x, exponent in word:
                 product = product @ np.linalg.matrix_power(arrays[x], exponent)
         except np.linalg.LinAlgError:  # a singular matrix has no inverse, so the relator does not hold
-            product = np.full_like(product, np.inf)
-        errors[word] = float(np.abs(product - np.eye(len(product))).max())
-    return errors
+            product = np.full_like(identity, np.inf)
+        defects[word] = product - identity
+    return defects
+
+
+def matrix_table(group: Group, matrices: Tensor) -> Tensor:
+    """Matrices of all elements as float64 or complex128 [order, d, d] on the CPU, refused if they have another shape."""
+    if not isinstance(matrices, Tensor):
+        raise RepresentationError(
+            f"matrices are given for the generators by name, as a tensor [{group.order}, d, d] or as a representation; "
+            f"got {type(matrices).__name__}."
+        )
+    if matrices.ndim != 3 or len(matrices) != group.order or matrices.shape[1] != matrices.shape[2]:
+        raise RepresentationError(
+            f"expected a square matrix for each of the {group.order} elements of {group.label}; got "
+            f"{list(matrices.shape)}."
+        )
+    return matrices.detach().to("cpu", torch.complex128 if matrices.is_complex() else torch.float64)
 
 
 def is_representation(
@@ -232,11 +254,7 @@ def is_representation(
     """
     if isinstance(matrices, Mapping):
         return all(error <= tolerance for error in relator_errors(group, matrices).values())
-    table = matrices.matrix(group.elements) if isinstance(matrices, Representation) else matrices
-    if table.ndim != 3 or len(table) != group.order or table.shape[1] != table.shape[2]:
-        raise RepresentationError(
-            f"expected a square matrix for each of the {group.order} elements of {group.label}; got {list(table.shape)}."
-        )
+    table = matrix_table(group, matrices.matrix(group.elements) if isinstance(matrices, Representation) else matrices)
     worst = (table[0] - torch.eye(table.shape[1], dtype=table.dtype)).abs().max()
     for g in group.generators.values():
         difference = table[group.product(group.elements, g)] - table @ table[g]

@@ -13,7 +13,7 @@ from equilatent.errors import RepresentationError
 from equilatent.groups import Group
 from equilatent.groups._homomorphism import extend_matrices
 from equilatent.reps._character_table import character_table
-from equilatent.reps._constructors import square_arrays
+from equilatent.reps._constructors import matrix_table, square_arrays
 from equilatent.reps._irreps import Field, Irrep, irreps
 from equilatent.reps._representation import Representation, check_size
 
@@ -156,13 +156,7 @@ def _element_matrices(group: Group, matrices: Tensor | Mapping[str, npt.ArrayLik
         check_size(group, next((len(array) for array in arrays.values()), 1))
         table = torch.from_numpy(extend_matrices(group, arrays))
     else:
-        table = matrices.detach().cpu()
-        table = table.to(torch.complex128 if table.is_complex() else torch.float64)
-        if table.ndim != 3 or len(table) != group.order or table.shape[1] != table.shape[2]:
-            raise RepresentationError(
-                f"expected a square matrix for each of the {group.order} elements of {group.label}; got shape "
-                f"{list(table.shape)}."
-            )
+        table = matrix_table(group, matrices)
     if not table.isfinite().all():
         raise RepresentationError("the matrices hold NaN or infinity.")
     return table

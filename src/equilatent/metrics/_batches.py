@@ -1,0 +1,89 @@
+"""Where samples come from: one tensor, or anything that hands them out in batches."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset
+
+from equilatent.errors import ActionError, EquilatentError, MissingDependencyError
+
+__all__ = ["Samples", "batches", "check_batch", "check_batch_size", "progress_bar"]
+
+#: Samples [N, …], or an iterable of batches, each a tensor [B, …] or a tuple or list that begins with one.
+Samples: TypeAlias = "Tensor | Iterable[Any]"
+
+
+def batches(x: Samples, batch_size: int) -> Iterator[Tensor]:
+    """The samples, a batch at a time: a tensor in pieces of one size, the batches of an iterable as they come."""
+    if isinstance(x, Tensor):
+        yield from x.split(batch_size) if x.ndim else (x,)
+        return
+    if isinstance(x, Dataset) and not isinstance(x, IterableDataset):
+        raise ActionError(
+            f"x is a {type(x).__name__}, which hands out single samples. Give batches: torch.utils.data.DataLoader(x, 64)."
+        )
+    if isinstance(x, Mapping | str) or not isinstance(x, Iterable):
+        raise ActionError(
+            f"x is a tensor [N, …] or an iterable of batches, such as a DataLoader or a list of tensors; got "
+            f"{type(x).__name__}."
+        )
+    empty = True
+    for batch in x:
+        empty = False
+        if isinstance(batch, tuple | list) and batch:
+            batch = batch[0]
+        if not isinstance(batch, Tensor):
+            raise ActionError(
+                "a batch of x is a tensor [B, …], or a tuple or list whose first entry is one; got "
+                f"{type(batch).__name__}. Pick the samples out: (batch['image'] for batch in loader)."
+            )
+        yield batch
+    if empty:
+        raise ActionError(
+            "what is measured on an empty batch means nothing; x holds no batches. Was it used up before?"
+        )
+
+
+def check_batch(model: object, x: Any) -> Tensor:
+    """The batch, on the device of the model's first parameter if there is one, refused if it holds no samples."""
+    if not isinstance(x, Tensor) or not x.ndim or not len(x):
+        raise ActionError(
+            "what is measured on an empty batch means nothing; give at least one sample, as a tensor [B, …]. Drop "
+            "empty batches in the loader."
+        )
+    first = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return x if first is None else x.to(first.device)
+
+
+def check_batch_size(batch_size: int) -> int:
+    """The batch size, refused unless it is a whole number ≥ 1."""
+    try:
+        size = operator.index(batch_size)
+    except TypeError:
+        size = 0
+    if size < 1:
+        raise EquilatentError(f"batch_size is a whole number ≥ 1; got {batch_size!r}.")
+    return size
+
+
+@contextlib.contextmanager
+def progress_bar(x: Samples, batch_size: int, elements: int, shown: bool) -> Iterator[Callable[[int], object]]:
+    """A function that is told how many more elements have moved a batch, and shows it if it is asked to."""
+    if not shown:
+        yield lambda passes: None
+        return
+    try:
+        from tqdm import tqdm
+    except ImportError as error:
+        raise MissingDependencyError(
+            "progress=True draws its bar with tqdm, which is not installed. Install it: pip install tqdm."
+        ) from error
+    count = -(-len(x) // batch_size) if isinstance(x, Tensor) and x.ndim else operator.length_hint(x)
+    # A loader does not always know its length; then the bar has no end.
+    with tqdm(total=count * elements or None, unit="pass", dynamic_ncols=True) as bar:
+        yield bar.update
