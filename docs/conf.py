@@ -36,7 +36,7 @@ python_use_unqualified_type_names = True
 nitpicky = True
 nitpick_ignore_regex = [
     # There is no inventory of other projects at hand: their names stay plain text.
-    (r"py:.*", r"(torch|pytorch_lightning|nn|np|npt|numpy|collections|typing|fractions|types)(\..*)?"),
+    (r"py:.*", r"(torch|pytorch_lightning|pathlib|nn|np|npt|numpy|collections|typing|fractions|types)(\..*)?"),
     (r"py:.*", r"(Tensor|ArrayLike|Any|Callable|ABC|abc\.ABC|Protocol|Module)"),
     # Types that show in a signature or two and are no part of the public interface.
     (r"py:.*", r"equilatent(\.\w+)*\._\w+\..*"),

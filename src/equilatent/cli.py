@@ -3,11 +3,13 @@
 import importlib.util
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 from equilatent.errors import EquilatentError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from equilatent.bench.config import RunConfig
     from equilatent.bench.demo import DemoConfig
 
 __all__ = ["main"]
@@ -34,7 +36,7 @@ def _require(*packages: str) -> None:
     if missing:
         raise MissingDependencyError(
             f"the command line needs {', '.join(missing)}, which the library itself does not. Install them: "
-            "pip install 'equilatent[demo]'."
+            "pip install 'equilatent[bench]'."
         )
 
 
@@ -53,6 +55,37 @@ def _run(arguments: Sequence[str] | None) -> int:
         """
         _demo(config)
 
+    @app.command(name="list")
+    def list_() -> None:
+        """Show every experiment with its table, methods and groups."""
+        from equilatent.bench.experiments import EXPERIMENTS
+
+        for experiment in EXPERIMENTS.values():
+            print(f"{experiment.name}: {experiment.title} ({experiment.table})")
+            for kind, known in (("method", experiment.methods), ("group", experiment.groups)):
+                for name, description in known.items():
+                    print(f"  --{kind} {name.ljust(10)} {description}")
+
+    @app.command(name="data")
+    def data(names: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, data: Path | None = None) -> None:
+        """Show the data sets, where they are looked for and whether they are whole; fetch those that are named.
+
+        Args:
+            names: the data sets to fetch.
+            data: the folder with the data sets; by default the variable EQUILATENT_DATA, else a cache folder of yours.
+        """
+        from equilatent.bench.data import data_command
+
+        print(data_command(names, data))
+
+    @app.command(name="run")
+    def run(config: Annotated[_configurations(arguments), tyro.conf.arg(name="")]) -> None:  # type: ignore[valid-type]
+        """Carry out the runs of an experiment, one for each seed; go on with those that were cut off.
+
+        A run that is finished is not run again. Each has a folder of its own under --out, with its record.
+        """
+        _run_experiment(config)
+
     @app.command(name="version")
     def version() -> None:
         """Print the version."""
@@ -64,10 +97,42 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
+def _configurations(arguments: Sequence[str] | None) -> Any:
+    """The configurations of all experiments as subcommands; importing them takes a second, so only for `run`."""
+    import tyro
+
+    chosen = sys.argv[1:] if arguments is None else list(arguments)
+    if chosen[:1] != ["run"]:
+        return tyro.conf.Suppress[str]
+    _require("pytorch_lightning", "pooch", "safetensors", "PIL")
+    from equilatent.bench.experiments import EXPERIMENTS
+
+    return tyro.extras.subcommand_type_from_defaults(
+        {name: experiment.config() for name, experiment in EXPERIMENTS.items()},
+        {name: f"{experiment.title}. {experiment.table}." for name, experiment in EXPERIMENTS.items()},
+        prefix_names=False,
+    )
+
+
+def _run_experiment(config: "RunConfig") -> None:
+    from equilatent.bench.experiments import EXPERIMENTS
+    from equilatent.bench.run import run, run_folder
+
+    experiment = next(known for known in EXPERIMENTS.values() if known.config is type(config))
+    for seed in config.seeds:
+        record = run(experiment, config, seed, progress=sys.stderr.isatty())
+        numbers = ", ".join(
+            f"{name} {value:.4g}" for name, value in record["final"].items() if isinstance(value, float)
+        )
+        print(f"seed {seed}: {numbers} ({record['seconds']:.0f} s)", flush=True)
+        print(f"  {run_folder(experiment, config.resolved(), seed) / 'record.json'}", flush=True)
+
+
 def _demo(config: "DemoConfig") -> None:
     from tqdm import tqdm
 
-    from equilatent.bench.demo import METHODS, DemoRun, parse_seeds, records_of, run_demo
+    from equilatent.bench.config import parse_seeds
+    from equilatent.bench.demo import METHODS, DemoRun, records_of, run_demo
     from equilatent.bench.demo_report import render_page, render_table, verdict
     from equilatent.bench.record import write_json, write_text
 

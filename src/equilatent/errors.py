@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "ActionError",
+    "DataError",
     "EquilatentError",
     "GroupError",
     "GroupTooLargeError",
@@ -44,6 +45,10 @@ class LatentError(EquilatentError, ValueError):
 
 class NonFiniteError(EquilatentError, ArithmeticError):
     """A loss or a metric is NaN or infinite; the message names the term."""
+
+
+class DataError(EquilatentError, OSError):
+    """A data set that is missing, damaged, not the published one, or cannot be downloaded."""
 
 
 class MissingDependencyError(EquilatentError, ImportError):

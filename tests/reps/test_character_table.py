@@ -137,3 +137,40 @@ def test_refusals() -> None:
         eq.errors.GroupTooLargeError, match="has 5000 conjugacy classes; character tables are made up to 4096"
     ):
         eq.reps.character_table(eq.groups.cyclic(5000))
+
+
+def test_printed_as_a_table() -> None:
+    assert str(eq.reps.character_table(eq.groups.cyclic(4))).splitlines() == [
+        "         e    r  r2   r3",
+        "         1    1   1    1",
+        "trivial  1    1   1    1",
+        "     1b  1   1i  -1  -1i",
+        "     1c  1  -1i  -1   1i",
+        "   sign  1   -1   1   -1",
+    ]
+
+
+def test_printed_tables_have_a_row_for_each_irrep(table: eq.reps.CharacterTable) -> None:
+    head, sizes, *rows = str(table).splitlines()
+    assert sizes.split() == [str(size) for size in table.classes.sizes.tolist()]
+    assert [row.split()[0] for row in rows] == [rho.name for rho in eq.reps.irreps(table.group)]
+    assert [row.split()[1] for row in rows] == [str(degree) for degree in table.degrees.tolist()]
+    assert len({len(line) for line in (head, sizes, *rows)}) == 1
+
+
+def test_powers_run_through_the_cyclic_group_of_each_representative(table: eq.reps.CharacterTable) -> None:
+    group = table.group
+    for h, powers in zip(table.classes.representatives.tolist(), table.powers, strict=True):
+        walked = [0]
+        while (following := group.product(walked[-1], h)) != 0:
+            walked.append(following)
+        assert powers.tolist() == walked
+
+
+def test_rows_are_found_by_their_characters(table: eq.reps.CharacterTable) -> None:
+    for row in range(len(table)):
+        assert table.row_of(table.character(row)) == row
+    assert table.row_of(2 * table.character(0)) is None
+    assert table.row_of(-table.character(len(table) - 1)) is None
+    if table.group.order > 1:
+        assert table.row_of(eq.reps.regular(table.group).character) is None

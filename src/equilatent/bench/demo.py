@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import equilatent as eq
+from equilatent.bench.config import parse_seeds, pick_device
 from equilatent.bench.digits import SIDE, Digits, PairSplit, load_digits, make_pairs, split_digits
 from equilatent.bench.record import make_record
 from equilatent.errors import EquilatentError
 from equilatent.groups import Group
 from equilatent.objective import Distance, Terms
 
-__all__ = ["METHODS", "DemoConfig", "DemoRun", "pair_action", "parse_seeds", "run_demo", "train"]
+__all__ = ["METHODS", "DemoConfig", "DemoRun", "pair_action", "run_demo", "train"]
 
 Method = Literal["plain", "augmented", "ours"]
 
@@ -120,36 +121,6 @@ class DemoData:
     validation: PairSplit
     test: PairSplit
     source: str
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Seeds from '0', '0,3' or '0..2'.
-
-    >>> parse_seeds("0..2"), parse_seeds("0,3")
-    ([0, 1, 2], [0, 3])
-    """
-    try:
-        seeds: list[int] = []
-        for part in text.split(","):
-            first, _, last = part.partition("..")
-            seeds += range(int(first), int(last or first) + 1)
-    except ValueError:
-        seeds = []
-    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise EquilatentError(f"--seed {text!r} names no seeds. Write '0', '0,3' or '0..2' (both ends included).")
-    return seeds
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; 'auto' is the fastest one present."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise EquilatentError(f"--device {name!r} cannot be used here: {error}. Try --device cpu.") from error
-    return device
 
 
 def pair_action(name: str) -> tuple[Group, eq.actions.Action]:

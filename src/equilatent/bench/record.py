@@ -8,13 +8,13 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["commit", "machine", "make_record", "versions", "write_json", "write_text"]
+__all__ = ["commit", "machine", "make_record", "replace_file", "versions", "write_json", "write_text"]
 
 
 def make_record(
@@ -91,16 +91,22 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text to a temporary name beside the file and rename it, so that a failure leaves the old file."""
+    """Write text so that the file is either the old one or the new one, whole."""
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Have a file written under a temporary name beside it, and rename it; a failure leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        write(temporary)
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        os.replace(name, path)
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise

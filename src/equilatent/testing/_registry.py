@@ -62,6 +62,8 @@ GROUPS: dict[str, Callable[[], Group]] = {
 
 _D4, _C4, _S3, _O = groups.dihedral(4), groups.cyclic(4), groups.symmetric(3), groups.octahedral()
 _TWO = groups.direct_product(_D4, _D4)
+_MIRROR, _TURNS = groups.subgroup(_S3, ["t"]), groups.subgroup(_D4, ["r"])
+_MODULO = groups.quotient(groups.centre(_D4))
 
 
 def _regular(make: Callable[[], Group]) -> Callable[[], Representation]:
@@ -84,6 +86,20 @@ REPRESENTATIONS: dict[str, Callable[[], Representation]] = {
     "multiple": lambda: reps.multiple(reps.direct_sum(reps.sign(_S3), reps.trivial(_S3)), 3),
     "padded regular": lambda: reps.padded_regular(_D4, 21),
     "padded regular, product": lambda: reps.padded_regular(_TWO, 66),
+    "irrep S4": lambda: reps.irrep(groups.symmetric(4), "3b"),
+    "irrep of complex type": lambda: reps.irrep(_C4, "2a", field="real"),
+    "irrep of quaternionic type": lambda: reps.irrep(groups.quaternion(), "4a", field="real"),
+    "sum of irreps": lambda: reps.parse(_C4, "2 2a ⊕ sign ⊕ regular", field="real"),
+    "standard S4": lambda: reps.standard(groups.symmetric(4)),
+    "defining I": lambda: reps.defining(groups.icosahedral()),
+    "tensor product": lambda: reps.tensor(reps.standard(_S3), reps.sign(_S3), reps.standard(_S3)),
+    "tensor product, permutation and matrices": lambda: reps.tensor(reps.permutation(_D4), reps.defining(_D4)),
+    "dual": lambda: reps.dual(reps.irrep(_C4, "2a", field="real")),
+    "pullback": lambda: reps.pullback(reps.regular(_MODULO.group), _D4, _MODULO.projection),
+    "restriction": lambda: reps.restrict(reps.defining(_O), groups.subgroup(_O, [1])),
+    "cosets": lambda: reps.quotient(groups.subgroup(_S3, ["t"])),
+    "induced sign": lambda: reps.induce(reps.irrep(_MIRROR.group, "sign"), _MIRROR),
+    "induced matrices": lambda: reps.induce(reps.irrep(_TURNS.group, "2a", field="real"), _TURNS),
 }
 
 #: Actions by name, each with the shape of one sample, for `assert_action`.

@@ -1,0 +1,135 @@
+"""What every experiment can be told: the common fields, their check, and the name of a run's folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+
+from equilatent.errors import EquilatentError
+
+__all__ = ["RunConfig", "parse_seeds", "pick_device"]
+
+#: Fields that say where and how a run is carried out; they do not change what it is.
+_CIRCUMSTANCES = frozenset({"seed", "device", "devices", "nodes", "data", "out", "again"})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The fields that all experiments share. Each experiment sets its own defaults and adds fields of its own."""
+
+    method: str = ""
+    """What is trained; `equilatent list` shows the methods of each experiment."""
+    group: str = ""
+    """The group; `equilatent list` shows those that the experiment knows."""
+    seed: str = "0"
+    """Seeds of the runs: '0', '0,3' or '0..4' (both ends included); one run after the other."""
+    epochs: int = 90
+    """Passes over the training samples, at most."""
+    limit: int | None = None
+    """Take only the first so many training samples."""
+    batch: int = 64
+    """Samples in a batch."""
+    rate: float = 0.003
+    """Learning rate of Adam."""
+    patience: int = 10
+    """Stop when the validation loss has not improved for so many epochs."""
+    min_change: float = 0.001
+    """The least decrease of the validation loss that counts as an improvement."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Arithmetic of the network; bf16-mixed is faster on most processors."""
+    channels_last: bool = False
+    """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
+    device: str = "auto"
+    """cpu, cuda, mps, or auto for the fastest one present."""
+    devices: int = 1
+    """How many devices of that kind share a run (distributed data parallel)."""
+    nodes: int = 1
+    """How many machines share a run."""
+    data: Path | None = None
+    """The folder with the data sets; by default the variable EQUILATENT_DATA, else a cache folder of yours."""
+    out: Path = Path("runs")
+    """The folder in which each run gets a folder of its own."""
+    again: bool = False
+    """Run again what has been finished before."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds as numbers."""
+        return parse_seeds(self.seed)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The fields that determine the numbers of a run, apart from its seed; ready for JSON."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in fields.items() if name not in _CIRCUMSTANCES}
+
+    @property
+    def digest(self) -> str:
+        """Eight characters that tell configurations apart, whatever their seed."""
+        text = json.dumps(self.identity, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def resolved(self) -> Self:
+        """The configuration with every default that depends on other fields filled in."""
+        return self
+
+    def problems(self) -> list[str]:
+        """What is wrong with the fields, in words; empty if nothing is. Experiments add to it."""
+        wrong = [
+            f"--{name.replace('_', '-')} {getattr(self, name)} should be at least {least}"
+            for name, least in (
+                ("epochs", 1),
+                ("batch", 2),
+                ("patience", 1),
+                ("devices", 1),
+                ("nodes", 1),
+                ("limit", 20),
+            )
+            if getattr(self, name) is not None and getattr(self, name) < least
+        ]
+        if not 0 < self.rate < float("inf"):
+            wrong.append(f"--rate {self.rate} should be positive and finite")
+        if not 0 <= self.min_change < float("inf"):
+            wrong.append(f"--min-change {self.min_change} should be finite and not negative")
+        for read in (lambda: self.seeds, lambda: pick_device(self.device)):
+            try:
+                read()
+            except EquilatentError as error:
+                wrong.append(str(error))
+        return wrong
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds from '0', '0,3' or '0..2'.
+
+    >>> parse_seeds("0..2"), parse_seeds("0,3")
+    ([0, 1, 2], [0, 3])
+    """
+    try:
+        seeds: list[int] = []
+        for part in text.split(","):
+            first, _, last = part.partition("..")
+            seeds += range(int(first), int(last or first) + 1)
+    except ValueError:
+        seeds = []
+    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise EquilatentError(f"--seed {text!r} names no seeds. Write '0', '0,3' or '0..2' (both ends included).")
+    return seeds
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; 'auto' is the fastest one present."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EquilatentError(f"--device {name!r} cannot be used here: {error}. Try --device cpu.") from error
+    return device

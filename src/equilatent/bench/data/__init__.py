@@ -1,0 +1,38 @@
+"""The data sets of the experiments: read from a folder or fetched from their publishers, and verified either way.
+
+Images stay uint8 and whole in memory. Nothing is unpickled, and nothing is imported that a loader does not use.
+"""
+
+from equilatent.bench.data._cifar10 import cifar10
+from equilatent.bench.data._command import data_command
+from equilatent.bench.data._download import fetch
+from equilatent.bench.data._files import find_data_dir
+from equilatent.bench.data._images import ImageData
+from equilatent.bench.data._medmnist import medmnist3d
+from equilatent.bench.data._mnist import mnist
+from equilatent.bench.data._tmnist import (
+    TYPEFACES,
+    DigitViews,
+    TypefaceData,
+    draw_views,
+    random_views,
+    tmnist,
+    tmnist_glyphs,
+)
+
+__all__ = [
+    "TYPEFACES",
+    "DigitViews",
+    "ImageData",
+    "TypefaceData",
+    "cifar10",
+    "data_command",
+    "draw_views",
+    "fetch",
+    "find_data_dir",
+    "medmnist3d",
+    "mnist",
+    "random_views",
+    "tmnist",
+    "tmnist_glyphs",
+]
