@@ -47,7 +47,7 @@ types: $(VENV)/.dev  ## mypy --strict
 docs: $(VENV)/.dev  ## The documentation, with warnings as errors
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 
-bench: $(VENV)/.dev  ## The benchmarks, side by side in one process each
+bench: $(VENV)/.dev  ## The benchmarks, side by side in one process, and their page
 	$(BIN)/python -m benchmarks
 
 check: lint types test docs  ## All that must hold before a change is merged

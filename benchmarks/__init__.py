@@ -1,1 +1,1 @@
-"""Benchmarks that print ratios, everything compared side by side in one process."""
+"""Benchmarks that print ratios, everything compared side by side in one process: ``python -m benchmarks``."""
