@@ -150,7 +150,7 @@ def test_tables_of_points_that_are_no_action(table: torch.Tensor, message: str) 
 
 
 def test_a_right_action_is_refused() -> None:
-    right = reps.permutation(D3).images[D3.inverse(D3.elements)]
+    right = reps.permutation(D3).move(D3.inverse(D3.elements))
     with pytest.raises(RepresentationError, match=r"no left action"):
         reps.permutation(D3, right)
 

@@ -258,7 +258,8 @@ class Subgroup:
         return _name_generators(self.parent, chosen)
 
     @functools.cached_property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """What the subgroup is called inside its group, such as ``"⟨r2, s⟩"``."""
         if self._given_name is not None:
             return self._given_name
         return f"⟨{', '.join(_readable(self.parent, g) for g in self.generators.values()) or 'e'}⟩"
@@ -266,7 +267,7 @@ class Subgroup:
     @property
     def label(self) -> str:
         """How the subgroup is called in messages, such as ``"⟨r2, s⟩ ≤ D4"``."""
-        return f"{self._name} ≤ {self.parent.label}"
+        return f"{self.name} ≤ {self.parent.label}"
 
     def __repr__(self) -> str:
         return f"Subgroup({self.label}, order={self.order}, index={self.index})"
@@ -484,7 +485,7 @@ def normaliser(H: Subgroup) -> Subgroup:
     keeps = torch.ones(len(elements), dtype=torch.bool)
     for h in H.generators.values():
         keeps &= _is_member(H.elements, H.parent.conjugate(torch.tensor(h), by=elements))
-    return Subgroup(H.parent, elements[keeps], name=f"N({H._name})")
+    return Subgroup(H.parent, elements[keeps], name=f"N({H.name})")
 
 
 @dataclass(frozen=True)
@@ -535,6 +536,6 @@ def quotient(H: Subgroup) -> Quotient:
             generators[name] = image
     label = f"({parent.label})" if parent.factors else parent.label
     group = Group(
-        _induced_law(parent._law, cosets.representatives, cosets.index), generators, label=f"{label}/{H._name}"
+        _induced_law(parent._law, cosets.representatives, cosets.index), generators, label=f"{label}/{H.name}"
     )
     return Quotient(group, cosets.index)

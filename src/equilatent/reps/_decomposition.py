@@ -10,10 +10,10 @@ from torch import Tensor
 
 from equilatent.errors import RepresentationError
 from equilatent.groups import Group
-from equilatent.reps._constructors import direct_sum, multiple, regular
+from equilatent.reps._constructors import direct_sum, multiple, regular, trivial
 from equilatent.reps._irreps import Field, Irrep, irreps
 from equilatent.reps._multiplicities import multiplicities
-from equilatent.reps._representation import DirectSumRepresentation, Representation, check_size
+from equilatent.reps._representation import DirectSumRepresentation, Representation
 
 __all__ = ["Decomposition", "decompose", "isotypic_projector", "parse"]
 
@@ -65,7 +65,10 @@ def isotypic_projector(rho: Representation, sigma: Irrep) -> Tensor:
     """
     if sigma.group != rho.group:
         raise RepresentationError(f"{sigma.name} is an irrep of {sigma.group.label}, not of {rho.group.label}.")
-    check_size(rho.group, 1)
+    if sigma.field == "real" and rho.dim and rho.matrix(0).is_complex():
+        raise RepresentationError(
+            f"{rho.label} has complex matrices, in which {sigma.name} over the reals has no part."
+        )
     weights = sigma.character.conj() * (sigma.dim / sigma.endomorphisms / rho.group.order)
     total: Tensor | None = None
     for elements in _blocks_of_elements(rho.group, rho.dim**2):
@@ -102,7 +105,11 @@ def decompose(rho: Representation, *, field: Field = "complex") -> Decomposition
     >>> torch.allclose(parts.basis.inverse() @ rho.matrix(i) @ parts.basis, parts.representation.matrix(i))
     True
     """
+    if not rho.dim:
+        raise RepresentationError("a representation of dimension 0 has no parts.")
     counts = multiplicities(rho, field=field)
+    if field == "real" and rho.matrix(0).is_complex():
+        raise RepresentationError(f"{rho.label} has complex matrices, which no real basis takes apart.")
     if not counts.is_whole:
         raise RepresentationError(f"{rho.label} has multiplicities that are not whole numbers: {counts}.")
     form = _invariant_form(rho)
@@ -138,6 +145,10 @@ def parse(group: Group, text: str, *, field: Field = "complex") -> Representatio
     >>> eq.reps.parse(G, str(eq.reps.multiplicities(eq.reps.regular(G)))).dim
     8
     """
+    if not isinstance(text, str):
+        raise RepresentationError(f"a sum of irreps is a text such as '2 trivial ⊕ sign'; got {text!r}.")
+    if text.strip() == "0":
+        return multiple(trivial(group), 0)
     known: dict[str, Representation] = {rho.name: rho for rho in irreps(group, field=field)}
     terms = []
     for part in re.split(r"[⊕+]", text):

@@ -40,7 +40,7 @@ def irreducible_matrices(table: CharacterTable, row: int) -> Tensor:
     group, degree = table.group, int(table.degrees[row])
     if degree == 1:
         matrices = table.character(row)[:, None, None]
-        return matrices.real.contiguous() if table.kinds[row] == "real" else matrices
+        return matrices.real.round() if table.kinds[row] == "real" else matrices
     generator = torch.Generator().manual_seed(0)
     for _ in range(_ATTEMPTS):
         images = _generator_matrices(table, row, generator)

@@ -53,7 +53,16 @@ class Multiplicities(Mapping[Irrep, float]):
         self._values = {rho.name: float(value) for rho, value in zip(known, values, strict=True)}
 
     def __getitem__(self, irrep: Irrep | str) -> float:
+        if isinstance(irrep, Irrep) and (irrep.group != self.group or irrep.field != self._irreps[0].field):
+            raise KeyError(irrep)
         return self._values[irrep if isinstance(irrep, str) else irrep.name]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Multiplicities):
+            return NotImplemented
+        return (self.group, self._irreps[0].field, self._values) == (other.group, other._irreps[0].field, other._values)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Irrep]:
         return iter(self._irreps)
@@ -116,22 +125,24 @@ def multiplicities(
         if group is not None and group != rho.group:
             raise RepresentationError(f"this is a representation of {rho.group.label}, not of {group.label}.")
         group, character, residual = rho.group, rho.character, _representation_residual(rho)
+        is_complex = rho.dim > 0 and rho.matrix(0).is_complex()
     else:
         if group is None:
             raise RepresentationError("matrices need their group: multiplicities(matrices, G).")
         table = _element_matrices(group, rho)
         character, residual = table.diagonal(dim1=-2, dim2=-1).sum(-1), _table_residual(group, table)
+        is_complex = table.is_complex() and bool(table.imag.abs().max() > _WHOLE)
     known = irreps(group, field=field)
     character = character.cpu()
-    if field == "real" and character.is_complex() and character.imag.abs().max() > _WHOLE:
-        raise RepresentationError(
-            "a representation with a complex character is no sum of real irreps. Use field='complex'."
-        )
     complex_ones = character_table(group).inner_products(character).real
     # A real irrep of dimension e over its endomorphisms holds complex ones e times in all: a conjugate pair once each,
     # one of quaternionic type twice.
     values = [float(complex_ones[list(sigma.rows)].mean()) / sigma.repetition for sigma in known]
-    return Multiplicities(known, values, residual)
+    counts = Multiplicities(known, values, residual)
+    # A complex representation may still be a real one in another basis; then its character is real and all is whole.
+    if field == "real" and is_complex and not (counts.is_whole and _is_real(character)):
+        raise RepresentationError("this complex representation is no sum of real irreps. Use field='complex'.")
+    return counts
 
 
 def is_isomorphic(rho: Representation, sigma: Representation, *, tolerance: float = 1e-6) -> bool:
@@ -147,6 +158,10 @@ def is_isomorphic(rho: Representation, sigma: Representation, *, tolerance: floa
             f"isomorphic representations belong to one group; got {rho.group.label} and {sigma.group.label}."
         )
     return rho.dim == sigma.dim and bool((rho.character - sigma.character).abs().max() <= tolerance * rho.dim)
+
+
+def _is_real(character: Tensor) -> bool:
+    return not character.is_complex() or bool(character.imag.abs().max() <= _WHOLE)
 
 
 def _element_matrices(group: Group, matrices: Tensor | Mapping[str, npt.ArrayLike | Tensor]) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from equilatent.errors import RepresentationError
+from equilatent.errors import GroupTooLargeError, RepresentationError
 from equilatent.groups import Group, Subgroup
 from equilatent.reps._constructors import from_matrices, permutation
 from equilatent.reps._representation import (
@@ -21,6 +21,8 @@ from equilatent.reps._representation import (
     check_size,
 )
 
+#: The cosets' images under all elements are kept up to this many (1 GB).
+_COSET_ENTRIES = 1 << 27
 __all__ = ["defining", "dual", "induce", "pullback", "quotient", "restrict", "standard", "tensor"]
 
 
@@ -205,6 +207,9 @@ def quotient(subgroup: Subgroup) -> Representation:
     [4.0, 0.0, 0.0, 0.0, 2.0, 0.0, 2.0, 0.0]
     """
     group = subgroup.parent
-    return PermutationRepresentation(
-        group, subgroup.cosets.move(group.elements), label=f"cosets of {subgroup.label.split(' ≤ ')[0]}"
-    )
+    if group.order * subgroup.index > _COSET_ENTRIES:
+        raise GroupTooLargeError(
+            f"the {subgroup.index} cosets of {subgroup.label} moved by {group.order} elements make too large a table. Use a "
+            "larger subgroup."
+        )
+    return PermutationRepresentation(group, subgroup.cosets.move(group.elements), label=f"cosets of {subgroup.name}")

@@ -94,7 +94,7 @@ class Representation(nn.Module, ABC):
     @property
     @abstractmethod
     def character(self) -> Tensor:
-        """χ(g) = tr ρ(g) for each element, float64 (or complex128) [order]."""
+        """χ(g) = tr ρ(g) for each element, float64 (or complex128) [order], on the CPU."""
 
     def _indices(self, g: int | Tensor) -> Tensor:
         if isinstance(g, Tensor):
@@ -135,25 +135,33 @@ class PermutationRepresentation(Representation):
         label: how the representation is printed.
     """
 
-    images: Tensor | None
-    signs: Tensor | None
+    _source: Tensor | None
+    _sign: Tensor | None
 
     def __init__(self, group: Group, images: Tensor | None, *, signs: Tensor | None = None, label: str) -> None:
         super().__init__(group, group.order if images is None else images.shape[1], label)
         if images is None and group.order**2 <= _TABLE_ENTRIES:
             images = group.table()
-        self.register_buffer("images", images, persistent=False)
-        self.register_buffer("signs", None if signs is None else signs.to(torch.int8), persistent=False)
+        # What a vector is moved by is kept in the form that moving reads: for each entry of ρ(g)x, the entry of x it is
+        # (that is g⁻¹·j), and its sign.
+        source = None if images is None else images[group.inverse(group.elements)]
+        sign = None if signs is None or source is None else signs.gather(1, source).to(torch.int8)
+        self.register_buffer("_source", source, persistent=False)
+        self.register_buffer("_sign", sign, persistent=False)
 
     def move(self, g: Tensor) -> Tensor:
         """g·i for every point i: LongTensor [*g.shape, dim]."""
-        if self.images is None:
-            return self.group.product(g[..., None], torch.arange(self.dim, device=g.device))
-        return self.images.to(g.device)[g]
+        return self._sources(self.group.inverse(g))
+
+    def _sources(self, g: Tensor) -> Tensor:
+        """g⁻¹·j for every point j: LongTensor [*g.shape, dim]."""
+        if self._source is None:
+            return self.group.product(self.group.inverse(g)[..., None], torch.arange(self.dim, device=g.device))
+        return self._source.to(g.device)[g]
 
     def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
         """Entry j of ρ(g)x is the entry g⁻¹·j of x, times its sign."""
-        source = self.move(self.group.inverse(g))
+        source = self._sources(g)
         size, copies, _, inner = x.shape
         if inner == 1:
             # Along the last axis torch.gather is three times faster than along one before an axis of one entry.
@@ -163,32 +171,31 @@ class PermutationRepresentation(Representation):
             first = torch.arange(size * copies, device=x.device).view(size, copies, 1) * self.dim
             rows = (first + source[:, None]).reshape(-1)
             moved = x.reshape(size * copies * self.dim, inner).index_select(0, rows).view(x.shape)
-        if self.signs is None:
+        if self._sign is None:
             return moved
         if x.dtype in (torch.bool, torch.uint8):
             raise RepresentationError(f"{self.label} of {self.group.label} changes signs; {x.dtype} vectors have none.")
-        signs = torch.gather(self.signs.to(g.device)[g], 1, source)
-        return moved * signs.to(x.dtype)[:, None, :, None]
+        return moved * self._sign.to(g.device)[g].to(x.dtype)[:, None, :, None]
 
     def matrix(self, g: int | Tensor) -> Tensor:
         """The (signed) permutation matrices of the elements."""
         g = self._indices(g)
-        images = self.move(g)
+        source = self._sources(g)
         matrix = torch.zeros(*g.shape, self.dim, self.dim, dtype=torch.float64, device=g.device)
-        values = torch.ones((), dtype=torch.float64, device=g.device).expand(images.shape)
-        if self.signs is not None:
-            values = self.signs.to(g.device)[g].double()
-        return matrix.scatter(-2, images[..., None, :], values[..., None, :])
+        values = torch.ones((), dtype=torch.float64, device=g.device).expand(source.shape)
+        if self._sign is not None:
+            values = self._sign.to(g.device)[g].double()
+        return matrix.scatter(-1, source[..., None], values[..., None])
 
     @property
     def character(self) -> Tensor:
         """The number of fixed points of each element, each with its sign."""
-        if self.images is None:
+        if self._source is None:
             character = torch.zeros_like(self.group.elements, dtype=torch.float64)
             character[0] = self.group.order
             return character
-        fixed = self.images == torch.arange(self.dim, device=self.images.device)
-        return (fixed.double() if self.signs is None else fixed * self.signs.double()).sum(1)
+        fixed = self._source.cpu() == torch.arange(self.dim)
+        return (fixed.double() if self._sign is None else fixed * self._sign.cpu().double()).sum(1)
 
 
 class MatrixRepresentation(Representation):
@@ -242,7 +249,7 @@ class MatrixRepresentation(Representation):
     @property
     def character(self) -> Tensor:
         """The traces."""
-        return self.matrices.diagonal(dim1=-2, dim2=-1).sum(-1)
+        return self.matrices.diagonal(dim1=-2, dim2=-1).sum(-1).cpu()
 
 
 class DirectSumRepresentation(Representation):
@@ -379,8 +386,7 @@ class PulledBackRepresentation(Representation):
     @property
     def character(self) -> Tensor:
         """The character at the images."""
-        character = self.rho.character
-        return character[self.images.to(character.device)]
+        return self.rho.character[self.images.cpu()]
 
 
 class InducedRepresentation(Representation):
