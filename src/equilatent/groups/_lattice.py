@@ -25,7 +25,7 @@ def subgroups(group: Group, *, up_to_conjugacy: bool = False, max_order: int = 2
             subgroups: C2⁶ has 2825, C2⁷ has 29212.
 
     Returns:
-        The subgroups sorted by order, then by their elements: the trivial one first, the whole group last.
+        The subgroups, sorted by order and then by their elements, so the trivial one is first, the whole group last.
 
     Raises:
         GroupTooLargeError: if the group has more than `max_order` elements.
