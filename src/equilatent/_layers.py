@@ -74,17 +74,19 @@ def run_with_layers(model: nn.Module, x: Tensor, names: Sequence[str]) -> tuple[
 def run_replacing(model: nn.Module, x: Tensor, name: str, latent: Tensor) -> Any:
     """The model's output when the named layer returns the given latent instead of its own.
 
-    Of a layer that returns a tuple the first entry is replaced.
+    Of a layer that returns a tuple or a list the first entry is replaced. A compiled model runs uncompiled here.
     """
 
     def replace(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        if isinstance(output, list):
+            return [latent, *output[1:]]
         return (latent, *output[1:]) if isinstance(output, tuple) else latent
 
-    handle = find_layer(model, name).register_forward_hook(replace)
-    try:
+    with contextlib.ExitStack() as stack:
+        if not torch.compiler.is_compiling() and _is_compiled(model):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.callback(find_layer(model, name).register_forward_hook(replace).remove)
         return model(x)
-    finally:
-        handle.remove()
 
 
 def _watch(layer: nn.Module, calls: list[Any]) -> Callable[[], None]:

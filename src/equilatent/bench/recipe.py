@@ -73,8 +73,10 @@ class Experiment:
         methods: what each method is, in the order of the table.
         groups: what each group is and how it acts.
         make: the recipe of a configuration and a seed, on a device. May load data; checks nothing twice.
-        columns: the numbers of `Recipe.final` that the table shows, by name, with their headings.
-        published: the paper's numbers: for each (method, group) the value of each column as printed.
+        columns: the numbers of `Recipe.final` that the table shows, with their headings. A dotted name leads into a
+            mapping or a list; a name of a mapping stands for all its entries, each under its own name.
+        published: the paper's numbers: for each (method, group) and name of a number what is printed: a text for all
+            runs together, or a tuple with one for each run.
     """
 
     name: str
@@ -85,4 +87,4 @@ class Experiment:
     groups: Mapping[str, str]
     make: Callable[[Any, int, torch.device], Recipe]
     columns: Mapping[str, str]
-    published: Mapping[tuple[str, str], Mapping[str, str]]
+    published: Mapping[tuple[str, str], Mapping[str, str | tuple[str, ...]]]

@@ -10,9 +10,10 @@ from torch.nn import functional as F
 
 from equilatent.errors import RepresentationError
 from equilatent.groups._words import Word, format_word, parse_word
-from equilatent.reps import LearnedRepresentation
+from equilatent.objective._common import weight
+from equilatent.reps import LearnedRepresentation, describe_multiplicities, multiplicities
 
-__all__ = ["algebra_loss", "relator_losses"]
+__all__ = ["algebra_loss", "describe_learned_representation", "relator_losses"]
 
 
 def relator_losses(rho: LearnedRepresentation) -> dict[str, Tensor]:
@@ -25,7 +26,24 @@ def relator_losses(rho: LearnedRepresentation) -> dict[str, Tensor]:
     {'r3': 0.0, 's2': 0.0, '(s r)^2': 0.0}
     """
     matrices = rho.generator_matrices()
-    return {format_word(word): _distance(_product(rho, word, matrices)) for word in rho.group.relators}
+    with rho.own_precision():
+        return {format_word(word): _distance(_product(rho, word, matrices)) for word in rho.group.relators}
+
+
+def describe_learned_representation(rho: LearnedRepresentation) -> str:
+    """What a learned representation is, in one line: copies of the regular one, multiplicities, sum of relator losses.
+
+    >>> import equilatent as eq
+    >>> G = eq.groups.dihedral(3)
+    >>> rho = eq.reps.LearnedRepresentation(G, 13, start=eq.reps.padded_regular(G, 13))
+    >>> print(eq.objective.describe_learned_representation(rho))
+    2.17 × regular: trivial 3.00, sign 2.00, standard 4.00; algebra loss 0.0e+00
+    """
+    with torch.no_grad():
+        # Matrices of all elements, because a group of one element has no generators to tell the dimension.
+        counts = multiplicities(rho.matrix(rho.group.elements), rho.group)
+        loss = sum(float(value) for value in relator_losses(rho).values())
+    return describe_multiplicities(rho.group, counts.as_floats(), algebra_loss=loss)
 
 
 def algebra_loss(
@@ -55,6 +73,7 @@ def algebra_loss(
 
     Raises:
         RepresentationError: if weights are given for other words than the group's relators.
+        LatentError: for weights that are negative or not finite.
         NonFiniteError: if an inverse is needed of a singular matrix.
 
     >>> import torch, equilatent as eq
@@ -66,26 +85,30 @@ def algebra_loss(
     """
     group, matrices = rho.group, rho.generator_matrices()
     given = _weights(rho, weights)
+    damping, of_inverses = weight("mixed_damping", mixed_damping), weight("inverse_weight", inverse_weight)
     total = torch.zeros((), dtype=rho.dtype, device=rho.device)
-    for word in group.relators:
-        factor = given[word] * (mixed_damping if len({x for x, _ in word}) > 1 else 1.0)
-        if factor:
-            total = total + factor * _distance(_product(rho, word, matrices))
-    if inverse_weight:
+    with rho.own_precision():
         for word in group.relators:
-            if len(word) == 1:
-                ((x, exponent),) = word
-                total = total + inverse_weight * F.mse_loss(
-                    _power(matrices[x], abs(exponent) - 1), rho.inverse_matrix(x)
-                )
+            factor = given[word] * (damping if len({x for x, _ in word}) > 1 else 1.0)
+            if factor:
+                total = total + factor * _distance(_product(rho, word, matrices))
+        if of_inverses:
+            for word in group.relators:
+                if len(word) == 1:
+                    ((x, exponent),) = word
+                    total = total + of_inverses * F.mse_loss(
+                        _power(matrices[x], abs(exponent) - 1), rho.inverse_matrix(x)
+                    )
     return total
 
 
 def _weights(rho: LearnedRepresentation, weights: Mapping[str, float] | float) -> dict[Word, float]:
     relators = rho.group.relators
     if not isinstance(weights, Mapping):
-        return dict.fromkeys(relators, float(weights))
-    given = {parse_word(text, rho.group.generators): float(value) for text, value in weights.items()}
+        return dict.fromkeys(relators, weight("weights", weights))
+    given = {
+        parse_word(text, rho.group.generators): weight(f"weights[{text!r}]", value) for text, value in weights.items()
+    }
     if set(given) != set(relators):
         raise RepresentationError(
             f"weights are given for {', '.join(weights) or 'nothing'}; the relators of {rho.group.label} are "

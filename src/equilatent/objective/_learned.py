@@ -71,6 +71,7 @@ class LearnedObjective(nn.Module):
         check_finite: raise `NonFiniteError` naming the term when the loss is NaN or infinite.
 
     Raises:
+        RepresentationError: if rho is no `LearnedRepresentation`.
         ActionError: if an action is of another group than rho.
         LatentError: for negative weights, or (when called) a latent of the wrong size.
 
@@ -105,6 +106,11 @@ class LearnedObjective(nn.Module):
         check_finite: bool = True,
     ) -> None:
         super().__init__()
+        if not isinstance(rho, LearnedRepresentation):
+            raise RepresentationError(
+                f"rho is the LearnedRepresentation to train; got {type(rho).__name__}. A fixed representation is imposed by "
+                "eq.Objective."
+            )
         self.group = rho.group
         self.rho = rho
         self.input = of_group(self.group, "input", input)

@@ -16,6 +16,14 @@ from equilatent.reps._decomposition import Decomposition, decompose, isotypic_pr
 from equilatent.reps._irreps import Irrep, irrep, irreps
 from equilatent.reps._learned import LearnedRepresentation
 from equilatent.reps._multiplicities import Multiplicities, is_isomorphic, multiplicities
+from equilatent.reps._nearest import (
+    NearestRepresentation,
+    NearestRoots,
+    copies_of_regular,
+    describe_multiplicities,
+    nearest_representation,
+    nearest_roots,
+)
 from equilatent.reps._operations import defining, dual, induce, pullback, quotient, restrict, standard, tensor
 from equilatent.reps._representation import (
     DirectSumRepresentation,
@@ -37,14 +45,18 @@ __all__ = [
     "LearnedRepresentation",
     "MatrixRepresentation",
     "Multiplicities",
+    "NearestRepresentation",
+    "NearestRoots",
     "PermutationRepresentation",
     "PulledBackRepresentation",
     "Representation",
     "TensorRepresentation",
     "TrivialRepresentation",
     "character_table",
+    "copies_of_regular",
     "decompose",
     "defining",
+    "describe_multiplicities",
     "direct_sum",
     "dual",
     "from_matrices",
@@ -56,6 +68,8 @@ __all__ = [
     "isotypic_projector",
     "multiple",
     "multiplicities",
+    "nearest_representation",
+    "nearest_roots",
     "padded_regular",
     "parse",
     "permutation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 import torch
@@ -30,7 +31,8 @@ class LearnedRepresentation(nn.Module):
 
     It is a representation only so far as `objective.algebra_loss` has made it one. Call it as a `Representation`:
     ``rho(x, g)`` applies ρ(gᵢ) to the i-th sample. The matrices of the elements that occur are made level by level along a
-    spanning tree of the group, so that words share their beginnings; inverses of generators are linear solves.
+    spanning tree of the group, so that words share their beginnings; inverses of generators are linear solves. All of it
+    happens in the parameters' own precision, under autocast too.
 
     Args:
         group: any group that can be listed.
@@ -42,10 +44,11 @@ class LearnedRepresentation(nn.Module):
             the start is rounded to the nearest orthogonal matrices.
         inverses: whether words may use inverses of generators; without, r⁻¹ is a positive power.
         generator: the source of randomness.
-        dtype: of the parameters.
+        dtype: of the parameters; float32 or float64, which linear solves need.
 
     Raises:
-        RepresentationError: for a start that is none, or a representation of another group or dimension.
+        RepresentationError: for a start that is none, or a representation of another group or dimension; for a dimension,
+            noise or dtype that is none.
 
     >>> import torch, equilatent as eq
     >>> G = eq.groups.dihedral(3)
@@ -55,6 +58,8 @@ class LearnedRepresentation(nn.Module):
     >>> [(name, tuple(p.shape)) for name, p in rho.named_parameters()]
     [('matrices.0.weight', (30, 30)), ('matrices.1.weight', (30, 30))]
     """
+
+    _identity: Tensor
 
     def __init__(
         self,
@@ -73,11 +78,15 @@ class LearnedRepresentation(nn.Module):
             raise RepresentationError(f"a representation needs a group, such as eq.groups.dihedral(4); got {group!r}.")
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 1:
             raise RepresentationError(f"dim is the number of features, an integer ≥ 1; got {dim!r}.")
+        if dtype not in (torch.float32, torch.float64):
+            raise RepresentationError(f"learned matrices are of torch.float32 or torch.float64; got {dtype}.")
         if not 0 <= noise < float("inf"):
             raise RepresentationError(f"noise is a deviation ≥ 0; got {noise!r}.")
         self.group = group
         self.dim = dim
         self.inverses = inverses
+        # Also tells the dtype and the device of a group without generators.
+        self.register_buffer("_identity", torch.eye(dim, dtype=dtype), persistent=False)
         self.matrices = nn.ModuleList()
         for g in group.generators.values():
             matrix = _start(group, dim, start, g, generator)
@@ -96,17 +105,22 @@ class LearnedRepresentation(nn.Module):
     def generator_matrices(self) -> dict[str, Tensor]:
         """The matrix of each generator, [dim, dim]; differentiable."""
         parts: list[_Matrix] = list(self.matrices)  # type: ignore[arg-type]
-        return {x: part.weight for x, part in zip(self.group.generators, parts, strict=True)}
+        with self.own_precision():
+            return {x: part.weight for x, part in zip(self.group.generators, parts, strict=True)}
+
+    def own_precision(self) -> torch.autocast:
+        """A context without autocast: in half precision, products would break relators by more than training leaves."""
+        return torch.autocast(self.device.type, enabled=False)
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the parameters."""
-        return next(self.parameters(), torch.zeros(())).dtype
+        return self._identity.dtype
 
     @property
     def device(self) -> torch.device:
         """Where the parameters live."""
-        return next(self.parameters(), torch.zeros(())).device
+        return self._identity.device
 
     def inverse_matrix(self, name: str) -> Tensor:
         """The inverse of a generator's matrix, by a linear solve; differentiable.
@@ -114,7 +128,7 @@ class LearnedRepresentation(nn.Module):
         Raises:
             NonFiniteError: if the matrix is singular.
         """
-        return _divide(torch.eye(self.dim, dtype=self.dtype, device=self.device), self.generator_matrices()[name], name)
+        return _divide(self._identity, self.generator_matrices()[name], name)
 
     def matrix(self, g: int | Tensor) -> Tensor:
         """The matrices of elements, [*g.shape, dim, dim]; differentiable.
@@ -125,9 +139,10 @@ class LearnedRepresentation(nn.Module):
         Raises:
             NonFiniteError: if the inverse of a singular matrix is needed.
         """
-        g = self.group.check(g if isinstance(g, Tensor) else torch.tensor(int(g)))
+        g = self.group.check(g if isinstance(g, Tensor) else torch.tensor(self.group.power(g, 1)))
         distinct, index = torch.unique(g, return_inverse=True)
-        return self._distinct_matrices(distinct.cpu())[index]
+        with self.own_precision():
+            return self._distinct_matrices(distinct.cpu())[index]
 
     def forward(self, x: Tensor, g: Tensor, dim: int = 1) -> Tensor:
         """ρ(g)x, each sample with its own element.
@@ -138,7 +153,8 @@ class LearnedRepresentation(nn.Module):
             dim: the axis of x along which ρ acts; not the batch axis 0.
 
         Raises:
-            RepresentationError: if the axis does not have `dim` entries, or g is not one element a sample.
+            RepresentationError: if the axis does not have `dim` entries, x holds integers, or g is not one element a sample.
+            GroupError: if g holds something that is no element.
             NonFiniteError: if the inverse of a singular matrix is needed.
         """
         axis = dim if dim >= 0 else x.ndim + dim
@@ -147,13 +163,16 @@ class LearnedRepresentation(nn.Module):
                 f"this representation acts on {self.dim} features behind the batch axis; axis {dim} of a tensor of shape "
                 f"{list(x.shape)} does not hold them."
             )
+        if not x.is_floating_point() and not x.is_complex():
+            raise RepresentationError(f"learned matrices act on floating numbers; the dtype of x is {x.dtype}.")
+        g = self.group.check(g, x.device)
         if g.ndim != 1 or len(g) != len(x):
             raise RepresentationError(
                 f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}."
             )
         rows = x.movedim(axis, -1)
-        matrices = self.matrix(g).to(x.dtype)
-        moved = rows.reshape(len(x), -1, self.dim) @ matrices.mT
+        matrices = self.matrix(g).to(x.device, x.dtype)
+        moved = rows.reshape(len(x), math.prod(rows.shape[1:-1]), self.dim) @ matrices.mT
         return moved.reshape(rows.shape).movedim(-1, axis)
 
     def _distinct_matrices(self, elements: Tensor) -> Tensor:
@@ -166,7 +185,7 @@ class LearnedRepresentation(nn.Module):
         for level in reversed(levels):
             wanted[parent[level[wanted[level]]]] = True
         generators = self.generator_matrices()
-        made = torch.eye(self.dim, dtype=self.dtype, device=self.device)[None]
+        made = self._identity[None]
         place = torch.zeros(self.group.order, dtype=torch.long)  # the row of `made` that belongs to each element
         for level in levels:
             grown = []
@@ -185,7 +204,7 @@ def _divide(left: Tensor, right: Tensor, name: str) -> Tensor:
     """Left · right⁻¹, by a linear solve."""
     try:
         quotient: Tensor = torch.linalg.solve(right, left, left=False)
-    except RuntimeError as error:  # torch.linalg.LinAlgError, which is not a public name to type checkers
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
         raise NonFiniteError(
             f"the matrix of {name!r} has become singular, so it has no inverse. Start from other matrices, or use "
             "orthogonal=True, or inverses=False."
@@ -200,7 +219,7 @@ def _start(group: Group, dim: int, start: Start | Representation, g: int, genera
                 f"the start is a representation of {start.group.label} of dimension {start.dim}; expected one of "
                 f"{group.label} of dimension {dim}."
             )
-        matrix = start.matrix(g)
+        matrix = start.matrix(g).cpu().clone()  # it may be a view of the representation's own table
         if matrix.is_complex():
             raise RepresentationError(f"learned matrices are real; {start.label} has complex ones.")
         return matrix

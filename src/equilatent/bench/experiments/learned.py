@@ -19,8 +19,14 @@ from equilatent.bench.recipe import Recipe
 from equilatent.objective import LearnedObjective, LearnedTerms, algebra_loss
 from equilatent.reps import LearnedRepresentation
 
-__all__ = ["LearnedConfig", "LearnedRecipe", "describe_learned"]
+__all__ = ["METHODS", "LearnedConfig", "LearnedRecipe", "describe_learned"]
 
+#: The control tells what the algebra loss makes of the matrices by itself, from the same start with as many steps: what a
+#: trained representation shares with it, neither the data nor the network asked for.
+METHODS = {
+    "learned": "representation learned with the network",
+    "control": "the algebra loss alone, without network and data",
+}
 #: Samples that are evaluated at once.
 _BLOCK = 1024
 
@@ -136,7 +142,10 @@ class LearnedRecipe(Recipe):
         self.generator = self.objective.generator = generator
 
     def loss(self, indices: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The four-part loss."""
+        """The four-part loss; of the control, the algebra loss alone."""
+        if self.config.method == "control":
+            loss, algebra = self._algebra()
+            return loss, {"loss": loss.detach(), "algebra": algebra.detach()}
         x, y = self.pairs(indices, self.generator)
         loss, terms = self.objective(self._parts, x, y)
         return loss, {name: getattr(terms, name) for name in ("loss", "task", "moved_task", "equivariance", "algebra")}
@@ -162,7 +171,14 @@ class LearnedRecipe(Recipe):
     def _parts(self) -> tuple[nn.Module, nn.Module]:
         return self.model["encoder"], self.model["decoder"]  # type: ignore[index]
 
+    def _algebra(self) -> tuple[Tensor, Tensor]:
+        algebra = self.objective.algebra(self.objective.rho)
+        return self.config.algebra_weight * algebra, algebra
+
     def _evaluate(self, split: str) -> dict[str, float]:
+        if self.config.method == "control":
+            loss, algebra = self._algebra()
+            return {"loss": float(loss), "algebra": float(algebra)}
         x, y, g = self.evaluation_pairs(split)
         sums: dict[str, float] = {}
         for block in torch.arange(len(x), device=x.device).split(_BLOCK):
@@ -183,24 +199,14 @@ def describe_learned(rho: LearnedRepresentation) -> dict[str, Any]:
         counts = eq.reps.multiplicities(matrices, group, field=field)
         found[f"multiplicities_{field}"] = counts.as_floats()
         found["residual"] = counts.residual
-    regular = eq.reps.multiplicities(eq.reps.regular(group))
-    complex_ones = found["multiplicities_complex"]
-    copies = sum(complex_ones[rho.name] * count for rho, count in regular.items()) / sum(
-        count**2 for count in regular.values()
-    )
-    found["copies_of_regular"] = copies
-    found["distance_from_regular"] = max(
-        abs(complex_ones[rho.name] - copies * count) / count for rho, count in regular.items()
-    )
+    copies, distance = eq.reps.copies_of_regular(group, found["multiplicities_complex"])
+    found["copies_of_regular"], found["distance_from_regular"] = copies, distance
     found["eigenvalue_counts"] = {
-        x: _nearest_roots(torch.linalg.eigvals(matrix), group.element_order(group.generators[x]))
-        for x, matrix in matrices.items()
+        x: _nearest_roots(matrix, group.element_order(group.generators[x])) for x, matrix in matrices.items()
     }
     return found
 
 
-def _nearest_roots(eigenvalues: Tensor, order: int) -> list[int]:
+def _nearest_roots(matrix: Tensor, order: int) -> list[int]:
     """How many eigenvalues are nearest to each power of the first root of unity of that order."""
-    roots = torch.exp(2j * torch.pi * torch.arange(order, dtype=torch.float64) / order)
-    nearest = (eigenvalues[:, None] - roots).abs().argmin(1)
-    return torch.bincount(nearest, minlength=order).tolist()
+    return eq.reps.nearest_roots(matrix, order).root.bincount(minlength=order).tolist()
