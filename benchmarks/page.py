@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from equilatent.bench.blocks import blocks, replace_blocks
 from equilatent.bench.record import write_json, write_text
+
+__all__ = [
+    "PAGE",
+    "RECORD",
+    "ROOT",
+    "Cell",
+    "Table",
+    "Unit",
+    "as_record",
+    "blocks",
+    "in_words",
+    "load",
+    "render_block",
+    "replace_blocks",
+    "rounded",
+    "write",
+]
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -100,28 +117,6 @@ def render_block(part: Mapping[str, Any]) -> str:
     made = f"*{part['date']}, {machine['system']}, {machine['cores']} cores, {threads}, {names}, {commit}.*"
     tables = [Table(**table).markdown() for table in part["tables"]]
     return "\n\n".join([made, *tables])
-
-
-def _marked(name: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<=<!-- begin {name} -->\n).*?(?=<!-- end {name} -->)", re.DOTALL)
-
-
-def blocks(page: str) -> dict[str, str]:
-    """The generated parts of the page, by name, as they stand there."""
-    names = re.findall(r"<!-- begin (\w+) -->", page)
-    return {name: match[0].strip() for name in names if (match := _marked(name).search(page))}
-
-
-def replace_blocks(page: str, new: Mapping[str, str]) -> str:
-    """The page with some of its generated parts replaced; all else stays."""
-    for name, block in new.items():
-        page, count = _marked(name).subn(lambda _, block=block: f"\n{block}\n\n", page)
-        if count != 1:
-            raise ValueError(
-                f"the page has {count} places for {name!r}; it needs one, between the lines <!-- begin {name} --> and "
-                f"<!-- end {name} -->."
-            )
-    return page
 
 
 def load(record: Path = RECORD) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,8 @@ from equilatent.errors import EquilatentError, MissingDependencyError
 if TYPE_CHECKING:
     from equilatent.bench.config import RunConfig
     from equilatent.bench.demo import DemoConfig
+    from equilatent.bench.recipe import Experiment
+    from equilatent.bench.sweep import SweepConfig
 
 __all__ = ["main"]
 
@@ -86,6 +89,31 @@ def _run(arguments: Sequence[str] | None) -> int:
         """
         _run_experiment(config)
 
+    @app.command(name="sweep")
+    def sweep(config: Annotated[_sweeps(arguments), tyro.conf.arg(name="")]) -> None:  # type: ignore[valid-type]
+        """Carry out the runs of every choice of a grid with every seed; choose the best on the validation samples.
+
+        Runs that are finished are not run again, and those that were cut off go on.
+        """
+        _run_sweep(config)
+
+    @app.command(name="report")
+    def report(
+        folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = (Path("runs"),), *, out: Path = Path("report.html")
+    ) -> None:
+        """Print the tables of finished runs, measured beside published, and write them with figures as one page.
+
+        Args:
+            folders: folders of runs, or of records.
+            out: the page; each animation is written beside it as a file of its own.
+        """
+        from equilatent.bench.report import make_report
+
+        made = make_report(folders)
+        print(made.markdown())
+        files = made.write(out)
+        print("\n".join(["", f"The page: {files[0].resolve()}", *(f"Animation: {file}" for file in files[1:])]))
+
     @app.command(name="version")
     def version() -> None:
         """Print the version."""
@@ -98,34 +126,74 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _configurations(arguments: Sequence[str] | None) -> Any:
-    """The configurations of all experiments as subcommands; importing them takes a second, so only for `run`."""
+    """The configurations of all experiments as subcommands of `run`."""
+    return _subcommands("run", arguments, lambda config: config)
+
+
+def _sweeps(arguments: Sequence[str] | None) -> Any:
+    """The same, of `sweep`, each with what a sweep is told besides."""
+
+    def with_grid(config: "RunConfig") -> Any:
+        from equilatent.bench.sweep import SweepConfig
+
+        return SweepConfig(config)
+
+    return _subcommands("sweep", arguments, with_grid)
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """Stands for the fields of a command that was not chosen."""
+
+
+def _subcommands(command: str, arguments: Sequence[str] | None, wrap: Callable[["RunConfig"], Any]) -> Any:
     import tyro
 
+    # Importing the experiments takes a second, so only where they are needed.
     chosen = sys.argv[1:] if arguments is None else list(arguments)
-    if chosen[:1] != ["run"]:
-        return tyro.conf.Suppress[str]
-    _require("pytorch_lightning", "pooch", "safetensors", "PIL")
+    if chosen[:1] != [command]:
+        return _Unread
+    _require("pytorch_lightning", "platformdirs", "filelock", "safetensors", "PIL")
     from equilatent.bench.experiments import EXPERIMENTS
 
     return tyro.extras.subcommand_type_from_defaults(
-        {name: experiment.config() for name, experiment in EXPERIMENTS.items()},
+        {name: wrap(experiment.config()) for name, experiment in EXPERIMENTS.items()},
         {name: f"{experiment.title}. {experiment.table}." for name, experiment in EXPERIMENTS.items()},
         prefix_names=False,
     )
 
 
-def _run_experiment(config: "RunConfig") -> None:
+def _experiment_of(config: "RunConfig") -> "Experiment":
     from equilatent.bench.experiments import EXPERIMENTS
+
+    return next(known for known in EXPERIMENTS.values() if known.config is type(config))
+
+
+def _run_experiment(config: "RunConfig") -> None:
     from equilatent.bench.run import run, run_folder
 
-    experiment = next(known for known in EXPERIMENTS.values() if known.config is type(config))
+    experiment = _experiment_of(config)
     for seed in config.seeds:
-        record = run(experiment, config, seed, progress=sys.stderr.isatty())
+        record = run(experiment, config, seed)
+        if not record:  # the record is that of another process of this run
+            continue
         numbers = ", ".join(
             f"{name} {value:.4g}" for name, value in record["final"].items() if isinstance(value, float)
         )
         print(f"seed {seed}: {numbers} ({record['seconds']:.0f} s)", flush=True)
-        print(f"  {run_folder(experiment, config.resolved(), seed) / 'record.json'}", flush=True)
+        print(f"  {run_folder(experiment, config, seed) / 'record.json'}", flush=True)
+
+
+def _run_sweep(config: "SweepConfig") -> None:
+    from equilatent.bench.sweep import describe, parse_grid, slurm_executor, sweep
+
+    grid = parse_grid(config.run, config.grid)
+    executor = None if config.slurm is None else slurm_executor(config.slurm, config.run.out, config.jobs)
+    summary = sweep(_experiment_of(config.run), config.run, grid, jobs=config.jobs or 1, executor=executor)
+    print(describe(summary))
+    count = sum(len(row["not_finished"]) for row in summary["cells"])
+    if count:
+        raise EquilatentError(f"{count} runs are not finished. The same command tries them again.")
 
 
 def _demo(config: "DemoConfig") -> None:

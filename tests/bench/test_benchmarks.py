@@ -46,7 +46,7 @@ def test_the_page_shows_the_record() -> None:
     assert shown == {name: page.render_block(part) for name, part in parts.items()}
 
 
-@pytest.mark.parametrize("part", ["groups", "actions", "representations", "step", "memory", "imports"])
+@pytest.mark.parametrize("part", ["groups", "actions", "representations", "step", "data", "memory", "imports"])
 def test_a_quick_run_prints_tables_and_writes_nothing(part: str, capsys: pytest.CaptureFixture[str]) -> None:
     page, threads = module("page"), torch.get_num_threads()
     before = page.PAGE.read_bytes(), page.RECORD.read_bytes()

@@ -13,10 +13,10 @@ import torch
 
 from equilatent.errors import EquilatentError
 
-__all__ = ["RunConfig", "parse_seeds", "pick_device"]
+__all__ = ["CIRCUMSTANCES", "RunConfig", "parse_seeds", "pick_device"]
 
 #: Fields that say where and how a run is carried out; they do not change what it is.
-_CIRCUMSTANCES = frozenset({"seed", "device", "devices", "nodes", "data", "out", "again"})
+CIRCUMSTANCES = frozenset({"seed", "device", "devices", "nodes", "data", "out", "again"})
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class RunConfig:
     def identity(self) -> dict[str, Any]:
         """The fields that determine the numbers of a run, apart from its seed; ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value for name, value in fields.items() if name not in _CIRCUMSTANCES}
+        return {name: value for name, value in fields.items() if name not in CIRCUMSTANCES}
 
     @property
     def digest(self) -> str:
@@ -97,11 +97,19 @@ class RunConfig:
             wrong.append(f"--rate {self.rate} should be positive and finite")
         if not 0 <= self.min_change < float("inf"):
             wrong.append(f"--min-change {self.min_change} should be finite and not negative")
-        for read in (lambda: self.seeds, lambda: pick_device(self.device)):
-            try:
-                read()
-            except EquilatentError as error:
-                wrong.append(str(error))
+        try:
+            parse_seeds(self.seed)
+        except EquilatentError as error:
+            wrong.append(str(error))
+        try:
+            device = pick_device(self.device)
+        except EquilatentError as error:
+            return [*wrong, str(error)]
+        present = {"cuda": 1 if device.index is not None else torch.cuda.device_count(), "mps": 1}
+        if self.devices > present.get(device.type, self.devices):
+            wrong.append(f"--devices {self.devices} with --device {self.device}: there is {present[device.type]}")
+        if self.precision == "16-mixed" and device.type == "cpu":
+            wrong.append("--precision 16-mixed cannot be had on a CPU; use bf16-mixed")
         return wrong
 
 
@@ -129,6 +137,8 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("it is not cpu, cuda or mps")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise EquilatentError(f"--device {name!r} cannot be used here: {error}. Try --device cpu.") from error

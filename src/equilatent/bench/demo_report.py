@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import io
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import equilatent as eq
+from equilatent.bench._page import as_svg, new_figure, render_template
 from equilatent.bench.demo import METHODS, DemoConfig, DemoData, DemoRun, pair_action
 
 if TYPE_CHECKING:
@@ -104,10 +103,6 @@ def _compare(name: str, ours: Row, other: Row, key: str, *, percent: bool) -> st
 
 def render_page(runs: Sequence[DemoRun], data: DemoData, config: DemoConfig, records: Sequence[dict[str, Any]]) -> str:
     """The report: one HTML page with its pictures inside, which asks nothing of a network."""
-    import jinja2
-
-    template = importlib.resources.files("equilatent.bench").joinpath("templates/demo.html.jinja").read_text("utf-8")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     group, action = pair_action(config.group)
     rho = eq.reps.padded_regular(group, config.features)
     figures = [
@@ -125,10 +120,11 @@ def render_page(runs: Sequence[DemoRun], data: DemoData, config: DemoConfig, rec
             _latents(runs, data, action, rho),
         ),
     ]
-    return environment.from_string(template).render(
+    return render_template(
+        "demo.html.jinja",
         table=[[name for name, _ in _COLUMNS]] + [[show(row) for _, show in _COLUMNS] for row in rows_of(runs)],
         sentences=verdict(runs),
-        figures=[(title, caption, _svg(figure)) for title, caption, figure in figures],
+        figures=[(title, caption, as_svg(figure)) for title, caption, figure in figures],
         group=group.label,
         order=group.order,
         latent=rho.label,
@@ -139,29 +135,11 @@ def render_page(runs: Sequence[DemoRun], data: DemoData, config: DemoConfig, rec
     )
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1) -> tuple[Figure, Any]:
-    # No pyplot: its figures are global state.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
 def _samples(data: DemoData, action: eq.actions.Action) -> Figure:
     count = 5
     x, y = data.train.images[:count].cpu(), data.train.labels[:count].tolist()
     g = action.group.sample(count, generator=torch.Generator().manual_seed(1), identity=False)
-    figure, axes = _figure(9, 2.6, 2, count)
+    figure, axes = new_figure(9, 2.6, 2, count)
     for row, images in enumerate((x, action(x, g))):
         for column in range(count):
             axis = axes[row, column]
@@ -175,7 +153,7 @@ def _samples(data: DemoData, action: eq.actions.Action) -> Figure:
 
 
 def _curves(runs: Sequence[DemoRun]) -> Figure:
-    figure, axes = _figure(9, 3, 1, 2)
+    figure, axes = new_figure(9, 3, 1, 2)
     for row in rows_of(runs):
         for axis, key in zip(axes[0], ("validation_accuracy", "centred_error"), strict=True):
             curves = [[point[key] for point in run.curve] for run in row.runs if run.curve and key in run.curve[0]]
@@ -192,7 +170,7 @@ def _curves(runs: Sequence[DemoRun]) -> Figure:
 
 
 def _elements(runs: Sequence[DemoRun]) -> Figure:
-    figure, axes = _figure(9, 3)
+    figure, axes = new_figure(9, 3)
     axis = axes[0, 0]
     for row in rows_of(runs):
         errors = [run.after.centred for run in row.runs if run.after is not None]
@@ -214,7 +192,7 @@ def _latents(runs: Sequence[DemoRun], data: DemoData, action: eq.actions.Action,
     g = group.sample(1, generator=torch.Generator().manual_seed(2), identity=False)
     copies = min(4, rho.dim // group.order)
     shown = [next(run for run in runs if run.method == method) for method in ("augmented", "ours")]
-    figure, axes = _figure(9, 3.2, 3, len(shown))
+    figure, axes = new_figure(9, 3.2, 3, len(shown))
     for column, run in enumerate(shown):
         x = data.test.images[:1].cpu()
         network = run.network.cpu().eval()

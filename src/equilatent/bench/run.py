@@ -1,8 +1,9 @@
 """Carrying out a run: training with Lightning, a folder that survives a kill at any moment, and the record at the end.
 
-A run's folder holds ``config.json``, ``metrics.csv`` (one row an epoch), ``last.ckpt`` (to resume from),
-``weights.safetensors`` (of the best epoch), ``figures.npz`` and, when it is finished, ``record.json``. Every file is written
-to a temporary name and renamed.
+A run's folder holds ``config.json``, ``metrics.csv`` (one row an epoch), ``last.ckpt`` (all that is needed to resume, with
+the weights of the best epoch) and, when it is finished, ``weights.safetensors`` (of the best epoch), ``figures.npz`` and
+``record.json``. Every file is written to a temporary name and renamed. A finished run that is run again lives in the folder
+``again`` inside until it is finished too; then it takes the place of the old one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ import csv
 import io
 import json
 import logging
+import os
+import signal
+import socket
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,16 +27,22 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.callbacks import Checkpoint, TQDMProgressBar
-from safetensors.torch import load_file, save_file
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from safetensors.torch import save
 from torch import Tensor
 
 from equilatent.bench.config import RunConfig, pick_device
+from equilatent.bench.processes import Worker, wait_for
 from equilatent.bench.recipe import Experiment, Recipe
 from equilatent.bench.record import make_record, replace_file, write_json, write_text
 from equilatent.errors import EquilatentError, NonFiniteError
 
-__all__ = ["RunBusyError", "check", "run", "run_folder"]
+__all__ = ["RunBusyError", "check", "problems", "read_record", "run", "run_folder"]
 
 
 class RunBusyError(EquilatentError):
@@ -40,28 +51,42 @@ class RunBusyError(EquilatentError):
 
 def run_folder(experiment: Experiment, config: RunConfig, seed: int) -> Path:
     """Where a run lives: a name for people, and the digest of its configuration."""
+    config = config.resolved()
     return config.out / f"{experiment.name}-{config.method}-{config.group}-seed{seed}-{config.digest}"
 
 
 def run(experiment: Experiment, config: RunConfig, seed: int, *, progress: bool = True) -> dict[str, Any]:
     """Carry out one run, or go on with one that was cut off, or read the record of one that is finished.
 
+    With several devices each has a process of its own, which this function starts (so that a program that calls it has
+    to be guarded by ``if __name__ == "__main__"``), unless torchrun or srun has started them all. On several machines one
+    of these two has to.
+
     Args:
         experiment: the experiment.
         config: its configuration; checked.
         seed: the seed.
-        progress: show a bar.
+        progress: show a bar on a terminal, else one line an epoch, on the standard error.
 
     Returns:
-        The record, as in ``record.json``.
+        The record, as in ``record.json``. Empty in the processes of higher rank that torchrun or srun started.
 
     Raises:
-        EquilatentError: if the configuration cannot be run, or the data are missing or damaged.
+        EquilatentError: if the configuration cannot be run, the data are missing or damaged, or a file of the run's
+            folder cannot be read.
+        NonFiniteError: if a loss is not finite.
         RunBusyError: if another process is at this run.
+        KeyboardInterrupt: if it was interrupted; the same call goes on after the last epoch that was finished.
     """
     config = config.resolved()
     check(experiment, config)
     folder = run_folder(experiment, config, seed)
+    ranks = _ranks(config)
+    if ranks is not None and ranks.global_rank() > 0:
+        place = _place(folder, config)
+        if place is not None:
+            _carry_out(experiment, config, seed, place, progress, ranks)
+        return {}
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
@@ -71,13 +96,32 @@ def run(experiment: Experiment, config: RunConfig, seed: int, *, progress: bool 
             f"another process is carrying out {folder.name}. Wait for it, or choose another seed or --out."
         ) from None
     try:
-        finished = folder / "record.json"
-        if finished.exists() and not config.again:
-            record: dict[str, Any] = json.loads(finished.read_text())
-            return record
-        return _carry_out(experiment, config, seed, folder, progress)
+        _adopt(folder)
+        place = _place(folder, config)
+        if place is not None:
+            place.mkdir(exist_ok=True)
+            for leftover in place.glob(".*.*"):  # temporary files of a process that was killed
+                leftover.unlink()
+            if ranks is None:
+                _spread(experiment, config, seed, place, progress)
+            else:
+                _carry_out(experiment, config, seed, place, progress, ranks)
+            _adopt(folder)
+        return read_record(folder)
     finally:
         lock.release()
+
+
+def problems(experiment: Experiment, config: RunConfig) -> list[str]:
+    """What is wrong with a configuration for this experiment, in words; empty if nothing is."""
+    wrong = config.problems()
+    for field, value, known in (
+        ("method", config.method, experiment.methods),
+        ("group", config.group, experiment.groups),
+    ):
+        if value not in known:
+            wrong.append(f"--{field} {value!r} should be one of {', '.join(known)}")
+    return wrong
 
 
 def check(experiment: Experiment, config: RunConfig) -> None:
@@ -86,49 +130,133 @@ def check(experiment: Experiment, config: RunConfig) -> None:
     Raises:
         EquilatentError: naming every field that is wrong.
     """
-    wrong = config.problems()
-    for field, value, known in (
-        ("method", config.method, experiment.methods),
-        ("group", config.group, experiment.groups),
-    ):
-        if value not in known:
-            wrong.append(f"--{field} {value!r} should be one of {', '.join(known)}")
+    wrong = problems(experiment, config)
     if wrong:
         raise EquilatentError(f"{experiment.name} cannot be run so: {'; '.join(wrong)}.")
 
 
-def _carry_out(experiment: Experiment, config: RunConfig, seed: int, folder: Path, progress: bool) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record of a finished run.
+
+    Raises:
+        EquilatentError: if it is missing or damaged.
+    """
+    path = folder / "record.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError(f"it holds a {type(record).__name__}")
+    except (OSError, ValueError) as error:
+        raise EquilatentError(f"{path} cannot be read ({error}). Remove it to carry out the run again.") from error
+    return record
+
+
+def _place(folder: Path, config: RunConfig) -> Path | None:
+    """Where a run is to be carried out; None if it is finished."""
+    if not (folder / "record.json").exists():
+        return folder
+    return folder / "again" if config.again else None
+
+
+def _adopt(folder: Path) -> None:
+    """Let a run that was carried out again and is finished take the place of the old one."""
+    again = folder / "again"
+    # Its record is what makes it finished, so it goes last: cut off in between, this is done again.
+    if (again / "record.json").exists():
+        for path in sorted(again.iterdir(), key=lambda path: path.name == "record.json"):
+            os.replace(path, folder / path.name)
+        again.rmdir()
+
+
+def _ranks(config: RunConfig) -> ClusterEnvironment | None:
+    """How the processes of a run find each other; None if they are yet to be started."""
+    if config.devices * config.nodes == 1:
+        return LightningEnvironment()
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    if SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1:
+        return SLURMEnvironment(auto_requeue=False)
+    if config.nodes > 1:
+        raise EquilatentError(
+            f"--nodes {config.nodes}: a run on several machines is started on each of them by torchrun or srun, with one "
+            "process for each device."
+        )
+    return None
+
+
+def _spread(experiment: Experiment, config: RunConfig, seed: int, folder: Path, progress: bool) -> None:
+    """Carry out a run with a process for each device."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    threads = max(1, torch.get_num_threads() // config.devices)
+    workers: list[Worker] = []
+    try:
+        for rank in range(config.devices):
+            environment = {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            arguments = (threads, experiment, config, seed, folder, progress and rank == 0)
+            workers.append(Worker(_as_rank, *arguments, environment=environment))
+        running = list(workers)
+        while running:
+            for worker in wait_for(running):
+                running.remove(worker)
+                error = worker.error()
+                if error is not None:
+                    raise error
+    finally:
+        # One that has failed leaves the others waiting for it.
+        for worker in workers:
+            worker.stop()
+
+
+def _as_rank(threads: int, experiment: Experiment, config: RunConfig, seed: int, folder: Path, progress: bool) -> None:
+    torch.set_num_threads(threads)
+    _carry_out(experiment, config, seed, folder, progress, LightningEnvironment())
+
+
+def _carry_out(
+    experiment: Experiment, config: RunConfig, seed: int, folder: Path, progress: bool, ranks: ClusterEnvironment
+) -> None:
+    """Train, then write the record."""
     device = pick_device(config.device)
-    if config.again and (folder / "record.json").exists():
-        # The finished record stays until the new one replaces it; only the way there is walked afresh.
-        (folder / "last.ckpt").unlink(missing_ok=True)
+    if device.type == "cuda" and config.devices * config.nodes > 1:
+        device = torch.device("cuda", ranks.local_rank())
+        torch.cuda.set_device(device)
     torch.manual_seed(_entropy(seed, 0))
     recipe = experiment.make(config, seed, device)
-    write_json(folder / "config.json", {"experiment": experiment.name, "seed": seed, **_plain(config.identity)})
     state = _RunState(folder, recipe, config)
     module = _Module(recipe, seed, config.batch)
     checkpoint = folder / "last.ckpt"
     resumed = checkpoint.exists()
     if resumed:
         state.peek(checkpoint)
+    if ranks.global_rank() == 0:
+        write_json(folder / "config.json", {"experiment": experiment.name, "seed": seed, **_plain(config.identity)})
     if not state.is_done(config):
+        state.name = f"{experiment.name}, seed {seed}" if progress and not sys.stderr.isatty() else ""
+        bars = [_Bar(seed)] if progress and sys.stderr.isatty() else []
         with warnings.catch_warnings(), _quiet("pytorch_lightning", "lightning.pytorch.utilities.rank_zero"):
             # Lightning's advice on data loaders and loggers does not apply: batches are indices, logs are ours.
             warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")
             warnings.filterwarnings("ignore", message=".*(isinstance|LeafSpec|treespec).*")
-            trainer = _trainer(config, device, [state, *([_Bar(seed)] if progress else [])])
-            trainer.fit(
-                module,
-                train_dataloaders=module.batches,
-                ckpt_path=str(checkpoint) if resumed else None,
-                weights_only=True,
-            )
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+            trainer = _trainer(config, device, [state, *bars], ranks)
+            with _interruptible():
+                trainer.fit(
+                    module,
+                    train_dataloaders=module.batches,
+                    ckpt_path=str(checkpoint) if resumed else None,
+                    weights_only=True,
+                )
+        if not trainer.is_global_zero:
+            return
+    elif ranks.global_rank() > 0:
+        return
     recipe.model.to(device)
-    recipe.model.load_state_dict(load_file(folder / "weights.safetensors", device=str(device)))
+    recipe.model.load_state_dict(state.best_weights)
     recipe.model.eval()
-    final = {**recipe.final(), "epochs": len(state.rows), "best_epoch": state.best_epoch}
+    replace_file(folder / "weights.safetensors", lambda path: path.write_bytes(save(state.best_weights)))
+    parameters = sum(weights.numel() for weights in recipe.model.parameters())
+    final = {**recipe.final(), "parameters": parameters, "epochs": len(state.rows), "best_epoch": state.best_epoch}
     arrays = {**state.observed(), **recipe.figures()}
     if arrays:
         replace_file(folder / "figures.npz", lambda path: _save_arrays(path, arrays))
@@ -144,8 +272,10 @@ def _carry_out(experiment: Experiment, config: RunConfig, seed: int, folder: Pat
     )
     record["data"] = dict(recipe.provenance)
     record["curve"] = state.rows
-    write_json(folder / "record.json", record)
-    return record
+    try:
+        write_json(folder / "record.json", record)
+    except ValueError as error:
+        raise NonFiniteError(f"a final number of {experiment.name} is not finite: {final}. Lower --rate.") from error
 
 
 class _Batches:
@@ -207,6 +337,8 @@ class _RunState(Checkpoint):
         self.waited = 0
         self.seconds = 0.0
         self.arrays: dict[str, list[Any]] = {}
+        self.best_weights: dict[str, Tensor] = {}
+        self.name = ""  # of the run, if each epoch is to be told in a line
         self._since = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -217,6 +349,7 @@ class _RunState(Checkpoint):
             "waited": self.waited,
             "seconds": self.seconds,
             "arrays": self.arrays,
+            "best_weights": self.best_weights,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -226,12 +359,12 @@ class _RunState(Checkpoint):
     def peek(self, checkpoint: Path) -> None:
         """Read this state alone from a checkpoint, before a trainer does."""
         try:
-            callbacks = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"]
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)["callbacks"][self.state_key]
+            self.load_state_dict({name: state[name] for name in self.state_dict()})
         except Exception as error:
             raise EquilatentError(
                 f"{checkpoint} cannot be read ({type(error).__name__}: {error}). Remove it to start the run again."
             ) from error
-        self.load_state_dict(callbacks[self.state_key])
 
     def is_done(self, config: RunConfig) -> bool:
         """Whether all epochs have been run, or no improvement is waited for any more."""
@@ -252,12 +385,20 @@ class _RunState(Checkpoint):
         with torch.no_grad():
             validation = self.recipe.validate()
         self.recipe.model.train(training)
+        means = {name: value / pl_module.steps for name, value in pl_module.sums.items()}
+        if trainer.world_size > 1:
+            # All processes have to see the same numbers, so that they stop at the same epoch.
+            means = {name: trainer.strategy.reduce(value.detach(), reduce_op="mean") for name, value in means.items()}
+            validation = trainer.strategy.broadcast(validation)
         row = {"epoch": float(trainer.current_epoch)}
-        row.update({f"train/{name}": float(value) / pl_module.steps for name, value in pl_module.sums.items()})
+        row.update({f"train/{name}": float(value) for name, value in means.items()})
         row.update({f"val/{name}": float(value) for name, value in validation.items()})
         wrong = [name for name, value in row.items() if not np.isfinite(value)]
         if wrong:
-            raise NonFiniteError(f"epoch {trainer.current_epoch}: {', '.join(wrong)} is not finite. Lower --rate.")
+            raise NonFiniteError(
+                f"epoch {trainer.current_epoch}: what is not finite: {', '.join(wrong)}. Lower --rate, or use --precision "
+                "32-true."
+            )
         self.rows.append(row)
         for name, array in self.recipe.observe().items():
             self.arrays.setdefault(name, []).append(array.tolist())
@@ -265,15 +406,25 @@ class _RunState(Checkpoint):
         self.waited = 0 if improved else self.waited + 1
         if improved:
             self.best, self.best_epoch = validation["loss"], trainer.current_epoch
+            # Kept in the checkpoint, so that they cannot be of another epoch than it says.
+            self.best_weights = {
+                name: value.detach().cpu().clone().contiguous()
+                for name, value in self.recipe.model.state_dict().items()
+            }
         self.seconds += time.perf_counter() - self._since
         if trainer.is_global_zero:
-            if improved:
-                weights = {name: value.contiguous() for name, value in self.recipe.model.state_dict().items()}
-                replace_file(self.folder / "weights.safetensors", lambda path: save_file(weights, path))
             write_text(self.folder / "metrics.csv", _as_csv(self.rows))
             replace_file(self.folder / "last.ckpt", trainer.save_checkpoint)
         else:
             trainer.save_checkpoint(self.folder / "last.ckpt")  # takes part in it, and writes nothing
+        if self.name:
+            print(
+                f"{self.name}: epoch {len(self.rows)} of at most {self.config.epochs}, validation loss "
+                f"{row['val/loss']:.4g}, {self.waited} of {self.config.patience} without improvement, "
+                f"{self.seconds:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
         if self.is_done(self.config):
             trainer.should_stop = True
 
@@ -295,12 +446,16 @@ class _Bar(TQDMProgressBar):
         return shown
 
 
-def _trainer(config: RunConfig, device: torch.device, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(
+    config: RunConfig, device: torch.device, callbacks: list[pl.Callback], ranks: ClusterEnvironment
+) -> pl.Trainer:
+    alone = config.devices * config.nodes == 1
     return pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
-        devices=[device.index] if device.index is not None else config.devices,
+        devices=[device.index] if alone and device.type == "cuda" and device.index is not None else config.devices,
         num_nodes=config.nodes,
-        strategy="ddp" if config.devices * config.nodes > 1 else "auto",
+        strategy="auto" if alone else "ddp",
+        plugins=[ranks],  # else Lightning takes a job of a scheduler, in which this may run, for its own
         precision=config.precision,
         max_epochs=config.epochs,
         callbacks=callbacks,
@@ -310,6 +465,21 @@ def _trainer(config: RunConfig, device: torch.device, callbacks: list[pl.Callbac
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Undo what Lightning makes of signals: it ends the process with status 1 after ctrl-C, and with 0 after SIGTERM."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 @contextlib.contextmanager

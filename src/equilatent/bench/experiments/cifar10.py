@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import equilatent as eq
-from equilatent.bench.data import cifar10
+from equilatent.bench.data import ImageData, cifar10
 from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
 from equilatent.bench.recipe import Experiment
 
@@ -50,8 +50,8 @@ def classifier(d: int) -> tuple[nn.Module, nn.Module]:
 class Cifar10Recipe(LearnedRecipe):
     """Images as they are; the class stays when an image is turned."""
 
-    def __init__(self, config: Cifar10Config, seed: int, device: torch.device) -> None:
-        data = cifar10(config.data)
+    def __init__(self, config: Cifar10Config, seed: int, device: torch.device, data: ImageData | None = None) -> None:
+        data = data or cifar10(config.data)
         self.provenance = data.provenance or {}
         group = eq.groups.cyclic(4)
         encoder, decoder = classifier(config.features)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.actions import Action
-from equilatent.bench.data import mnist
+from equilatent.bench.data import ImageData, mnist
 from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
 from equilatent.bench.recipe import Experiment
 
@@ -126,8 +126,8 @@ _SETTINGS: dict[str, tuple[Callable[[], Action], Callable[[Tensor, torch.Generat
 class MnistRecipe(LearnedRecipe):
     """Digits turned by any angle (D3, C4xC2), or four at a time (A4), drawn anew in every batch."""
 
-    def __init__(self, config: MnistConfig, seed: int, device: torch.device) -> None:
-        data = mnist(config.data)
+    def __init__(self, config: MnistConfig, seed: int, device: torch.device, data: ImageData | None = None) -> None:
+        data = data or mnist(config.data)
         self.provenance = data.provenance or {}
         make_action, self.draw, shape = _SETTINGS[config.group]
         action = make_action()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import equilatent as eq
-from equilatent.bench.data import DigitViews, random_views, tmnist
+from equilatent.bench.data import DigitViews, TypefaceData, random_views, tmnist
 from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
 from equilatent.bench.recipe import Experiment
 
@@ -72,8 +72,8 @@ def autoencoder(d: int) -> tuple[nn.Module, nn.Module]:
 class TmnistRecipe(LearnedRecipe):
     """Random views of the twenty images; x is an image and its partner in the other typeface, which C2 exchanges."""
 
-    def __init__(self, config: TmnistConfig, seed: int, device: torch.device) -> None:
-        data = tmnist(config.data)
+    def __init__(self, config: TmnistConfig, seed: int, device: torch.device, data: TypefaceData | None = None) -> None:
+        data = data or tmnist(config.data)
         self.glyphs = data.glyphs.to(device)
         self.provenance = data.provenance
         group = eq.groups.cyclic(2)
