@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,7 +14,7 @@ import torch
 
 from equilatent.errors import EquilatentError
 
-__all__ = ["CIRCUMSTANCES", "RunConfig", "parse_seeds", "pick_device"]
+__all__ = ["CIRCUMSTANCES", "RunConfig", "digest_of", "parse_seeds", "pick_device"]
 
 #: Fields that say where and how a run is carried out; they do not change what it is.
 CIRCUMSTANCES = frozenset({"seed", "device", "devices", "nodes", "data", "out", "again"})
@@ -72,8 +73,7 @@ class RunConfig:
     @property
     def digest(self) -> str:
         """Eight characters that tell configurations apart, whatever their seed."""
-        text = json.dumps(self.identity, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return digest_of(self.identity)
 
     def resolved(self) -> Self:
         """The configuration with every default that depends on other fields filled in."""
@@ -111,6 +111,12 @@ class RunConfig:
         if self.precision == "16-mixed" and device.type == "cpu":
             wrong.append("--precision 16-mixed cannot be had on a CPU; use bf16-mixed")
         return wrong
+
+
+def digest_of(fields: Mapping[str, Any]) -> str:
+    """Eight characters that tell configurations apart, of the fields as they are or as a record has them."""
+    text = json.dumps(dict(fields), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import math
 import re
@@ -20,6 +19,7 @@ from typing import Any, Literal, NoReturn
 
 import equilatent as eq
 from equilatent.bench.blocks import blocks, replace_blocks
+from equilatent.bench.config import digest_of
 from equilatent.bench.experiments import EXPERIMENTS
 from equilatent.bench.recipe import Experiment
 from equilatent.bench.record import write_json, write_text
@@ -137,8 +137,7 @@ class RunGroup:
     def digest(self) -> str:
         """The digest of the configuration, as in the names of the folders."""
         # Of what is on record: the fields of this version may be others.
-        text = json.dumps(self.record["config"], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return digest_of(self.record["config"])
 
     @property
     def changed(self) -> dict[str, Any]:

@@ -530,7 +530,10 @@ class Group:
         return torch.tensor(self._check_int(a), device=device)
 
     def _check_int(self, element: int) -> int:
-        number = int(element)
+        try:
+            number = int(element)
+        except (TypeError, ValueError):
+            number = -1
         if number != element or not 0 <= number < self.order:
             raise GroupError(
                 f"elements of {self.label} are the integers 0 … {self.order - 1}; got {element!r}. "
