@@ -36,6 +36,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from safetensors.torch import save
 from torch import Tensor
 
+from equilatent._seeds import combined_seed
 from equilatent.bench.config import RunConfig, pick_device
 from equilatent.bench.processes import Worker, wait_for
 from equilatent.bench.recipe import Experiment, Recipe
@@ -222,7 +223,7 @@ def _carry_out(
     if device.type == "cuda" and config.devices * config.nodes > 1:
         device = torch.device("cuda", ranks.local_rank())
         torch.cuda.set_device(device)
-    torch.manual_seed(_entropy(seed, 0))
+    torch.manual_seed(combined_seed(seed, 0))
     recipe = experiment.make(config, seed, device)
     state = _RunState(folder, recipe, config)
     module = _Module(recipe, seed, config.batch)
@@ -288,7 +289,7 @@ class _Batches:
         return -(-self.samples // self.batch)
 
     def __iter__(self) -> Iterator[Tensor]:
-        generator = torch.Generator().manual_seed(_entropy(self.module.seed, 2 * self.module.current_epoch + 1))
+        generator = torch.Generator().manual_seed(combined_seed(self.module.seed, 2 * self.module.current_epoch + 1))
         order = torch.randperm(self.samples, generator=generator)
         rank, ranks = self.module.global_rank, self.module.trainer.world_size
         for indices in order.split(self.batch):
@@ -312,9 +313,9 @@ class _Module(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         epoch = self.current_epoch
-        torch.manual_seed(_entropy(self.seed, 2 * epoch + 2))  # for dropout and the like
+        torch.manual_seed(combined_seed(self.seed, 2 * epoch + 2))  # for dropout and the like
         generator = torch.Generator(device=self.device)
-        generator.manual_seed(_entropy(self.seed, 2 * epoch + 2, self.global_rank))
+        generator.manual_seed(combined_seed(self.seed, 2 * epoch + 2, self.global_rank))
         self.recipe.start_epoch(generator)
         self.sums, self.steps = {}, 0
 
@@ -494,11 +495,6 @@ def _quiet(*names: str) -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _entropy(*numbers: int) -> int:
-    """One seed from several numbers, in which neighbours have nothing in common."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

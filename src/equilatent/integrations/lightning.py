@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equilatent._seeds import combined_seed
 from equilatent.actions import SupportsAction
 from equilatent.errors import LatentError, MissingDependencyError
 from equilatent.groups import Group
@@ -99,9 +99,8 @@ class EquivariantModule(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch; logs its terms."""
         x, y = batch
-        entropy = np.random.SeedSequence([self.seed, self.global_rank, self.current_epoch, batch_idx])
         assert self.objective.generator is not None
-        self.objective.generator.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+        self.objective.generator.manual_seed(combined_seed(self.seed, self.global_rank, self.current_epoch, batch_idx))
         loss, terms = self.objective(self.model, x, y)
         self.log_dict({f"train/{name}": value for name, value in terms.as_tensors().items()}, batch_size=len(x))
         return loss  # type: ignore[no-any-return]

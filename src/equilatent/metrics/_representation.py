@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from equilatent.errors import NonFiniteError, RepresentationError
 from equilatent.groups import Group
 from equilatent.groups._words import format_word
 from equilatent.reps import Representation
-from equilatent.reps._constructors import matrix_table, relator_defects, square_arrays
+from equilatent.reps._constructors import homomorphism_defects, matrix_table, relator_defects, square_arrays
 from equilatent.reps._representation import check_size
 
 __all__ = ["RepresentationDefect", "representation_error"]
@@ -92,10 +93,9 @@ def representation_error(
     _check_finite(table, "the table of matrices")
     size = table.shape[1]
     squares, largest = [], [_largest(table[0] - np.eye(size))]
-    for g in group.generators.values():
-        difference = table[group.product(group.elements, g).numpy()] - table @ table[g]
-        squares.append(_mean_square(difference))
-        largest.append(_largest(difference))
+    for defect in homomorphism_defects(group, torch.from_numpy(table)):
+        squares.append(_mean_square(defect.numpy()))
+        largest.append(_largest(defect.numpy()))
     relators = _relator_distances(group, {x: table[g] for x, g in group.generators.items()})
     return RepresentationDefect(group, *relators, float(np.mean(squares)) if squares else 0.0, max(largest))
 

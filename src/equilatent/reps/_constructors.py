@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +27,7 @@ from equilatent.reps._representation import (
 __all__ = [
     "direct_sum",
     "from_matrices",
+    "homomorphism_defects",
     "is_representation",
     "matrix_table",
     "multiple",
@@ -221,6 +222,12 @@ def relator_defects(group: Group, arrays: Mapping[str, np.ndarray]) -> dict[Word
     return defects
 
 
+def homomorphism_defects(group: Group, table: Tensor) -> Iterator[Tensor]:
+    """For each generator x the differences ρ(gx) − ρ(g)ρ(x) over all elements g, [order, d, d]."""
+    for x in group.generators.values():
+        yield table[group.product(group.elements, x)] - table @ table[x]
+
+
 def matrix_table(group: Group, matrices: Tensor) -> Tensor:
     """Matrices of all elements as float64 or complex128 [order, d, d] on the CPU, refused if they have another shape."""
     if not isinstance(matrices, Tensor):
@@ -256,9 +263,8 @@ def is_representation(
         return all(error <= tolerance for error in relator_errors(group, matrices).values())
     table = matrix_table(group, matrices.matrix(group.elements) if isinstance(matrices, Representation) else matrices)
     worst = (table[0] - torch.eye(table.shape[1], dtype=table.dtype)).abs().max()
-    for g in group.generators.values():
-        difference = table[group.product(group.elements, g)] - table @ table[g]
-        worst = torch.maximum(worst, difference.abs().max())
+    for defect in homomorphism_defects(group, table):
+        worst = torch.maximum(worst, defect.abs().max())
     return bool(worst <= tolerance)
 
 

@@ -13,7 +13,7 @@ from equilatent.errors import RepresentationError
 from equilatent.groups import Group
 from equilatent.groups._homomorphism import extend_matrices
 from equilatent.reps._character_table import character_table
-from equilatent.reps._constructors import matrix_table, square_arrays
+from equilatent.reps._constructors import homomorphism_defects, matrix_table, square_arrays
 from equilatent.reps._irreps import Field, Irrep, irreps
 from equilatent.reps._representation import Representation, check_size
 
@@ -181,8 +181,7 @@ def _table_residual(group: Group, table: Tensor) -> float:
     if not table.shape[-1]:
         return 0.0
     total = 0.0
-    for g in group.generators.values():
-        defect = table[group.product(group.elements, g)] - table @ table[g]
+    for defect in homomorphism_defects(group, table):
         total += float(defect.abs().square().mean(0).sum())
     return math.sqrt(total / max(1, len(group.generators)) / table.shape[-1])
 

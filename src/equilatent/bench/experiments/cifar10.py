@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.bench.data import ImageData, cifar10
-from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
+from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe, held_out
 from equilatent.bench.recipe import Experiment
 
 __all__ = ["CIFAR10"]
@@ -66,12 +66,11 @@ class Cifar10Recipe(LearnedRecipe):
             task_loss=F.cross_entropy,
         )
         images, classes = data.train_x[: config.limit].to(device), data.train_y[: config.limit].to(device)
-        held_out = max(1, len(images) // 10)
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(device)
-        self.train = images[order[held_out:]], classes[order[held_out:]]
+        train, validation = held_out(len(images), device)
+        self.train = images[train], classes[train]
         self.samples = len(self.train[0])
         self.evaluation = {
-            "val": self._fixed(images[order[:held_out]], classes[order[:held_out]], 1),
+            "val": self._fixed(images[validation], classes[validation], 1),
             "test": self._fixed(data.test_x.to(device), data.test_y.to(device), 2),
         }
 
@@ -79,10 +78,6 @@ class Cifar10Recipe(LearnedRecipe):
         """Images and their classes."""
         images, classes = self.train
         return _normalised(images[indices]), classes[indices]
-
-    def evaluation_pairs(self, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """The images, each with an element drawn once, the same in all epochs and for all seeds."""
-        return self.evaluation[split]
 
     def final(self) -> dict[str, Any]:
         """Also the share of test images that are classified rightly, as they are and turned."""

@@ -19,7 +19,7 @@ from equilatent.bench.recipe import Recipe
 from equilatent.objective import LearnedObjective, LearnedTerms, algebra_loss
 from equilatent.reps import LearnedRepresentation
 
-__all__ = ["METHODS", "LearnedConfig", "LearnedRecipe", "describe_learned"]
+__all__ = ["METHODS", "LearnedConfig", "LearnedRecipe", "describe_learned", "held_out"]
 
 #: The control tells what the algebra loss makes of the matrices by itself, from the same start with as many steps: what a
 #: trained representation shares with it, neither the data nor the network asked for.
@@ -81,7 +81,13 @@ class LearnedRecipe(Recipe):
         input: how the group acts on x.
         output: how it acts on the targets.
         task_loss: the mean over the batch.
+
+    Attributes:
+        evaluation: for ``"val"`` and ``"test"`` all samples (x, y, g), drawn once, the same in all epochs and for all seeds,
+            each with the element that it is moved by.
     """
+
+    evaluation: Mapping[str, tuple[Tensor, Tensor, Tensor]]
 
     def __init__(
         self,
@@ -128,10 +134,6 @@ class LearnedRecipe(Recipe):
     @abstractmethod
     def pairs(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The training samples (x, y) of these indices."""
-
-    @abstractmethod
-    def evaluation_pairs(self, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """All samples (x, y, g) of the split ``"val"`` or ``"test"``, each with the element that it is moved by."""
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Adam on the network and the representation."""
@@ -180,13 +182,20 @@ class LearnedRecipe(Recipe):
         if self.config.method == "control":
             loss, algebra = self._algebra()
             return {"loss": float(loss), "algebra": float(algebra)}
-        x, y, g = self.evaluation_pairs(split)
+        x, y, g = self.evaluation[split]
         sums: dict[str, float] = {}
         for block in torch.arange(len(x), device=x.device).split(_BLOCK):
             terms: LearnedTerms = self.objective(self._parts, x[block], y[block], g=g[block])[1]
             for name, value in terms.as_floats().items():
                 sums[name] = sums.get(name, 0.0) + value * len(block) / len(x)
         return sums
+
+
+def held_out(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Which of so many samples are for training, and the tenth that is for validation; the same for all seeds."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(device)
+    size = max(1, count // 10)
+    return order[size:], order[:size]
 
 
 def describe_learned(rho: LearnedRepresentation) -> dict[str, Any]:

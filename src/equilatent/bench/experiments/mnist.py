@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import equilatent as eq
 from equilatent.actions import Action
 from equilatent.bench.data import ImageData, mnist
-from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
+from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe, held_out
 from equilatent.bench.recipe import Experiment
 
 __all__ = ["MNIST"]
@@ -136,12 +136,11 @@ class MnistRecipe(LearnedRecipe):
             config, seed, device, encoder=encoder, decoder=decoder, input=action, output=action, task_loss=F.mse_loss
         )
         images = data.train_x[: config.limit].to(device)
-        held_out = max(1, len(images) // 10)
-        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(device)
-        self.train = images[order[held_out:]]
+        train, validation = held_out(len(images), device)
+        self.train = images[train]
         self.samples = len(self.train)
         self.evaluation = {
-            "val": self._fixed(images[order[:held_out]], 1),
+            "val": self._fixed(images[validation], 1),
             "test": self._fixed(data.test_x.to(device), 2),
         }
 
@@ -149,10 +148,6 @@ class MnistRecipe(LearnedRecipe):
         """Digits, turned or in fours, and themselves as targets."""
         x = self.draw(self.train[indices].float() / 255, generator)
         return x, x
-
-    def evaluation_pairs(self, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Digits that are drawn once, the same in all epochs and for all seeds."""
-        return self.evaluation[split]
 
     def figures(self) -> dict[str, np.ndarray]:
         """Digits, and what is decoded from their latents under every element, for Figure 3."""

@@ -96,10 +96,6 @@ class TmnistRecipe(LearnedRecipe):
         x = self.views[indices]
         return x, x
 
-    def evaluation_pairs(self, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Views that stay the same in all epochs and for all seeds."""
-        return self.evaluation[split]
-
     def figures(self) -> dict[str, np.ndarray]:
         """Images, their latents moved and decoded, and their partners, for Figure 3; the twenty images for Figure 5."""
         x, _, _ = self.evaluation["test"]
