@@ -96,11 +96,12 @@ def test_record_has_the_keys_of_every_record(whole: tuple[ToyConfig, dict[str, A
     config, record = whole
     assert set(record) == {
         *("experiment", "method", "group", "seed", "config", "commit", "versions", "machine", "final", "seconds"),
-        *("data", "curve"),
+        *("data", "curve", "peak_memory"),
     }
     assert record == json.loads((folder_of(config) / "record.json").read_text())
     assert record["config"] == json.loads(json.dumps(config.identity))
     assert len(record["curve"]) == record["final"]["epochs"] == 4
+    assert 10**7 < record["peak_memory"] < 10**11  # bytes; a process with torch holds more than ten million
     assert {"epoch", "train/loss", "train/latent", "val/loss"} == set(record["curve"][0])
     assert 0 < record["seconds"] < 10
 

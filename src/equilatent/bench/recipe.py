@@ -46,7 +46,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def validate(self) -> dict[str, float]:
-        """Numbers on the validation samples; ``"loss"`` selects the epoch whose weights are kept."""
+        """Numbers on the validation samples; `Experiment.criterion` names the one that selects the epoch."""
 
     @abstractmethod
     def final(self) -> dict[str, Any]:
@@ -75,6 +75,8 @@ class Experiment:
         make: the recipe of a configuration and a seed, on a device. May load data; checks nothing twice.
         columns: the numbers of `Recipe.final` that the table shows, with their headings. A dotted name leads into a
             mapping or a list; a name of a mapping stands for all its entries, each under its own name.
+        criterion: the number of `Recipe.validate` that selects: the weights of the epoch where it is least are kept, and
+            a sweep chooses the configuration where it is least.
         published: the paper's numbers: for each (method, group) and name of a number what is printed: a text for all
             runs together, or a tuple with one for each run.
     """
@@ -88,3 +90,4 @@ class Experiment:
     make: Callable[[Any, int, torch.device], Recipe]
     columns: Mapping[str, str]
     published: Mapping[tuple[str, str], Mapping[str, str | tuple[str, ...]]]
+    criterion: str = "loss"

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["commit", "machine", "make_record", "replace_file", "versions", "write_json", "write_text"]
+__all__ = ["commit", "machine", "make_record", "peak_memory", "replace_file", "versions", "write_json", "write_text"]
 
 
 def make_record(
@@ -74,6 +75,18 @@ def machine(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that this process has held so far: on the device, or of memory on a CPU; None where it is not told."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def _processor() -> str:

@@ -40,7 +40,7 @@ from equilatent._seeds import combined_seed
 from equilatent.bench.config import RunConfig, pick_device
 from equilatent.bench.processes import Worker, wait_for
 from equilatent.bench.recipe import Experiment, Recipe
-from equilatent.bench.record import make_record, replace_file, write_json, write_text
+from equilatent.bench.record import make_record, peak_memory, replace_file, write_json, write_text
 from equilatent.errors import EquilatentError, NonFiniteError
 
 __all__ = ["RunBusyError", "check", "problems", "read_record", "run", "run_folder"]
@@ -225,7 +225,7 @@ def _carry_out(
         torch.cuda.set_device(device)
     torch.manual_seed(combined_seed(seed, 0))
     recipe = experiment.make(config, seed, device)
-    state = _RunState(folder, recipe, config)
+    state = _RunState(folder, recipe, config, experiment.criterion)
     module = _Module(recipe, seed, config.batch)
     checkpoint = folder / "last.ckpt"
     resumed = checkpoint.exists()
@@ -273,6 +273,7 @@ def _carry_out(
     )
     record["data"] = dict(recipe.provenance)
     record["curve"] = state.rows
+    record["peak_memory"] = peak_memory(device)
     try:
         write_json(folder / "record.json", record)
     except ValueError as error:
@@ -330,8 +331,8 @@ class _Module(pl.LightningModule):
 class _RunState(Checkpoint):
     """Everything that a run has to know of its past: rows of metrics, the best epoch, time, and the files of its folder."""
 
-    def __init__(self, folder: Path, recipe: Recipe, config: RunConfig) -> None:
-        self.folder, self.recipe, self.config = folder, recipe, config
+    def __init__(self, folder: Path, recipe: Recipe, config: RunConfig, criterion: str) -> None:
+        self.folder, self.recipe, self.config, self.criterion = folder, recipe, config, criterion
         self.rows: list[dict[str, float]] = []
         self.best = float("inf")
         self.best_epoch = -1
@@ -403,10 +404,10 @@ class _RunState(Checkpoint):
         self.rows.append(row)
         for name, array in self.recipe.observe().items():
             self.arrays.setdefault(name, []).append(array.tolist())
-        improved = validation["loss"] < self.best - self.config.min_change
+        improved = validation[self.criterion] < self.best - self.config.min_change
         self.waited = 0 if improved else self.waited + 1
         if improved:
-            self.best, self.best_epoch = validation["loss"], trainer.current_epoch
+            self.best, self.best_epoch = validation[self.criterion], trainer.current_epoch
             # Kept in the checkpoint, so that they cannot be of another epoch than it says.
             self.best_weights = {
                 name: value.detach().cpu().clone().contiguous()
@@ -420,8 +421,8 @@ class _RunState(Checkpoint):
             trainer.save_checkpoint(self.folder / "last.ckpt")  # takes part in it, and writes nothing
         if self.name:
             print(
-                f"{self.name}: epoch {len(self.rows)} of at most {self.config.epochs}, validation loss "
-                f"{row['val/loss']:.4g}, {self.waited} of {self.config.patience} without improvement, "
+                f"{self.name}: epoch {len(self.rows)} of at most {self.config.epochs}, validation {self.criterion} "
+                f"{row[f'val/{self.criterion}']:.4g}, {self.waited} of {self.config.patience} without improvement, "
                 f"{self.seconds:.0f} s",
                 file=sys.stderr,
                 flush=True,
@@ -431,7 +432,7 @@ class _RunState(Checkpoint):
 
 
 class _Bar(TQDMProgressBar):
-    """Lightning's bar, with the seed and the latest validation loss."""
+    """Lightning's bar, with the seed and the latest number that selects."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(refresh_rate=10)
@@ -442,7 +443,7 @@ class _Bar(TQDMProgressBar):
         assert isinstance(state, _RunState)
         shown: dict[str, Any] = {"seed": self.seed}
         if state.rows:
-            shown["val loss"] = f"{state.rows[-1]['val/loss']:.4f}"
+            shown[f"val {state.criterion}"] = f"{state.rows[-1][f'val/{state.criterion}']:.4f}"
             shown["waited"] = f"{state.waited}/{state.config.patience}"
         return shown
 

@@ -1,8 +1,8 @@
 """Many runs of one experiment: every choice of a grid with every seed, over local processes or over Slurm.
 
 Each run is one of `run`: it has its folder, lock and record, so a sweep that is interrupted goes on where it was, and
-nothing runs twice. The best choice is the one with the lowest mean validation loss; numbers on test samples are never
-looked at.
+nothing runs twice. The best choice is the one with the lowest mean validation loss, or what else the experiment selects
+by; numbers on test samples are never looked at.
 """
 
 from __future__ import annotations
@@ -313,12 +313,15 @@ def make_cells(experiment: Experiment, config: RunConfig, grid: Mapping[str, Seq
     return list(cells.values())
 
 
-def kept_loss(record: Mapping[str, Any]) -> float:
-    """The validation loss at the epoch whose weights a run kept; reads nothing else of its record but the curve."""
+def kept_loss(record: Mapping[str, Any], criterion: str = "loss") -> float:
+    """The validation loss, or what else selects, at the epoch whose weights a run kept; reads nothing else of its record
+    but the curve.
+    """
     best = math.inf
     for row in record["curve"]:
-        if row["val/loss"] < best - record["config"]["min_change"]:
-            best = row["val/loss"]
+        value = row[f"val/{criterion}"]
+        if value < best - record["config"]["min_change"]:
+            best = value
     return best
 
 
@@ -333,6 +336,11 @@ class _Run:
     message: str = ""
     log: Path | None = None
     rows: int = 0  # epochs that were done when the sweep began
+
+    @property
+    def criterion(self) -> str:
+        """What the loss is called that selects."""
+        return self.work.experiment.criterion
 
     def epochs(self) -> int:
         """Epochs that are done, as its file of metrics says."""
@@ -376,7 +384,9 @@ class _Status:
         """A run has ended."""
         if self.stream.isatty():
             return
-        what = f"validation loss {run.loss:.4g}" if run.state == "finished" else f"{run.state}: {run.message}"
+        what = (
+            f"validation {run.criterion} {run.loss:.4g}" if run.state == "finished" else f"{run.state}: {run.message}"
+        )
         print(f"{run.cell}, seed {run.work.seed}: {what}\n{self.summary()}", file=self.stream, flush=True)
 
     def show(self) -> None:
@@ -399,7 +409,7 @@ class _Status:
             runs = [run for run in self.runs if str(run.cell) == name]
             losses = [run.loss for run in runs if run.state == "finished"]
             parts = [f"  {name.ljust(width)}  {len(losses)}/{len(runs)}"]
-            parts += [f"validation loss {statistics.fmean(losses):.4g}"] if losses else []
+            parts += [f"validation {runs[0].criterion} {statistics.fmean(losses):.4g}"] if losses else []
             now = [run for run in runs if run.state == "running"]
             parts += [f"seed {run.work.seed}: epoch {run.epochs()}/{run.work.config.epochs}" for run in now]
             parts += [f"{sum(run.state == 'failed' for run in runs)} failed"] if _failed(runs) else []
@@ -498,7 +508,7 @@ def _carry_out(runs: Sequence[_Run], executor: Executor, status: _Status) -> Non
 
 def _finish(one: _Run) -> None:
     try:
-        one.loss = kept_loss(read_record(one.work.folder))
+        one.loss = kept_loss(read_record(one.work.folder), one.criterion)
         one.state = "finished"
     except (EquilatentError, KeyError, TypeError) as error:
         one.state, one.message = "failed", _first_line(error)
@@ -540,7 +550,8 @@ def _conclude(
     ranked = [row for row in rows if row["mean"] is not None]
     summary = {
         "experiment": experiment.name,
-        "selected_by": "lowest mean validation loss over the seeds, at the epoch whose weights are kept",
+        "criterion": experiment.criterion,
+        "selected_by": f"lowest mean validation {experiment.criterion} over the seeds, at the epoch whose weights are kept",
         "seeds": config.seeds,
         "grid": {name: list(values) for name, values in grid.items()},
         "cells": rows,
@@ -557,7 +568,11 @@ def describe(summary: Mapping[str, Any]) -> str:
     lines = []
     for row in summary["cells"]:
         spread = f" ± {row['deviation']:.2g}" if row["deviation"] is not None else ""
-        mean = f"validation loss {row['mean']:.4g}{spread}" if row["mean"] is not None else "not finished"
+        mean = (
+            f"validation {summary['criterion']} {row['mean']:.4g}{spread}"
+            if row["mean"] is not None
+            else "not finished"
+        )
         lines.append(f"{_words(row['choice'])}: {mean}")
     best = summary["best"]
     if best is None:

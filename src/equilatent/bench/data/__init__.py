@@ -5,6 +5,7 @@ Images stay uint8 and whole in memory. Nothing is unpickled, and nothing is impo
 
 from equilatent.bench.data._cifar10 import cifar10
 from equilatent.bench.data._command import data_command
+from equilatent.bench.data._digit_pairs import WINDOWS, DigitPairs, digit_pairs
 from equilatent.bench.data._download import fetch
 from equilatent.bench.data._files import find_data_dir
 from equilatent.bench.data._images import ImageData
@@ -19,14 +20,18 @@ from equilatent.bench.data._tmnist import (
     tmnist,
     tmnist_glyphs,
 )
+from equilatent.bench.data._turns import turned
 
 __all__ = [
     "TYPEFACES",
+    "WINDOWS",
+    "DigitPairs",
     "DigitViews",
     "ImageData",
     "TypefaceData",
     "cifar10",
     "data_command",
+    "digit_pairs",
     "draw_views",
     "fetch",
     "find_data_dir",
@@ -35,4 +40,5 @@ __all__ = [
     "random_views",
     "tmnist",
     "tmnist_glyphs",
+    "turned",
 ]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.actions import Action
-from equilatent.bench.data import ImageData, mnist
+from equilatent.bench.data import ImageData, mnist, turned
 from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe, held_out
 from equilatent.bench.recipe import Experiment
 
@@ -83,10 +83,7 @@ def autoencoder(d: int, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
 def _turned(images: Tensor, generator: torch.Generator) -> Tensor:
     """Each image turned by an angle drawn uniformly from the circle (appendix B.2)."""
     angle = 2 * math.pi * torch.rand(len(images), generator=generator, device=generator.device).to(images.device)
-    cos, sin, zero = torch.cos(angle), torch.sin(angle), torch.zeros_like(angle)
-    turns = torch.stack([cos, -sin, zero, sin, cos, zero], dim=-1).view(-1, 2, 3)
-    grid = F.affine_grid(turns, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, align_corners=False)
+    return turned(images, angle)
 
 
 def _turned_or_negative(images: Tensor, generator: torch.Generator) -> Tensor:

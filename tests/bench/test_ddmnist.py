@@ -1,0 +1,202 @@
+"""The protocol of DDMNIST: which digits, which pairs, how they are moved, and what is trained."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import equilatent as eq
+from equilatent.bench.data import WINDOWS, ImageData, digit_pairs
+from equilatent.bench.experiments import ddmnist
+from equilatent.bench.experiments.ddmnist import DDMNIST, DdmnistConfig
+from equilatent.bench.run import problems
+from equilatent.errors import DataError
+
+CPU = torch.device("cpu")
+
+
+def numbered_digits(count: int, first: int) -> tuple[Tensor, Tensor]:
+    """Images by whose constant value each digit can be told."""
+    labels = torch.arange(count) % 10
+    images = torch.zeros(count, 1, 28, 28, dtype=torch.uint8) + (first + torch.arange(count) % 100)[:, None, None, None]
+    return images.byte(), labels
+
+
+@pytest.fixture
+def data() -> ImageData:
+    return ImageData("numbered", 10, *numbered_digits(2000, 0), *numbered_digits(200, 100))
+
+
+def recipe(data: ImageData, monkeypatch: pytest.MonkeyPatch, **fields: object) -> ddmnist.DdmnistRecipe:
+    for name in ("_TRAINING", "_VALIDATION", "_TEST"):
+        monkeypatch.setattr(ddmnist, name, 1)
+    monkeypatch.setattr(ddmnist, "_MEASURED", 6)
+    torch.manual_seed(0)
+    config = dataclasses.replace(DdmnistConfig(**fields), device="cpu").resolved()  # type: ignore[arg-type]
+    assert problems(DDMNIST, config) == []
+    made = ddmnist.DdmnistRecipe(config, 0, CPU, data)
+    made.start_epoch(torch.Generator().manual_seed(3))
+    return made
+
+
+def test_pairs_lie_side_by_side_in_the_middle() -> None:
+    images, labels = torch.randint(1, 256, (50, 1, 28, 28)).byte(), torch.arange(50) % 10
+    pairs = digit_pairs(images, labels, 3, artefacts=False, seed=0)
+    assert pairs.classes.bincount().tolist() == [3] * 100
+    empty = float(pairs.images[0, 0, 0, 0])
+    assert empty == pytest.approx(-0.5 * 0.1307 / np.sqrt(0.3081))
+    raw = pairs.images * np.sqrt(0.3081) + 0.5 * 0.1307
+    assert torch.all(pairs.images[:, :, :14] == empty) and torch.all(pairs.images[:, :, 42:] == empty)
+    known = {
+        tuple((image.float() / 255).flatten()[:20].mul(1000).round().tolist()): n for n, image in enumerate(images)
+    }
+    for image, label in zip(raw, pairs.classes.tolist(), strict=True):
+        for window, digit in zip(WINDOWS, divmod(label, 10), strict=True):
+            part = image[(slice(None), *window)].flatten()[:20]
+            assert int(labels[known[tuple(part.mul(1000).round().tolist())]]) == digit
+
+
+def test_artefacts_are_undone_and_a_limit_changes_no_pair() -> None:
+    at = torch.linspace(-2, 2, 28)
+    blob = (255 * torch.exp(-((at[:, None] - 0.3) ** 2 + at**2) * 2)).byte().expand(20, 1, 28, 28)
+    labels = torch.arange(20) % 10
+    plain, traced = (digit_pairs(blob, labels, 1, artefacts=artefacts, seed=0) for artefacts in (False, True))
+    assert torch.equal(plain.classes, traced.classes)
+    difference = (plain.images - traced.images).abs()
+    assert 1e-4 < float(difference.max()) < 0.1  # traces of interpolation, and nothing turned
+    some = digit_pairs(blob, labels, 1, artefacts=True, seed=0, limit=7)
+    assert torch.equal(some.images, traced.images[:7])
+
+
+def test_pairs_refuse_what_they_cannot_be_made_of() -> None:
+    images = torch.zeros(9, 1, 28, 28, dtype=torch.uint8)
+    with pytest.raises(DataError, match="there is no 9"):
+        digit_pairs(images, torch.arange(9), 1, artefacts=False, seed=0)
+    with pytest.raises(DataError, match="uint8"):
+        digit_pairs(images.float(), torch.arange(9), 1, artefacts=False, seed=0)
+
+
+def test_validation_digits_are_training_digits_that_are_not_trained_on(
+    data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[bytes]] = []
+    original = ddmnist.digit_pairs
+
+    def spy(digits: Tensor, *rest: object, **settings: object) -> object:
+        seen.append({image.numpy().tobytes() for image in digits})
+        return original(digits, *rest, **settings)  # type: ignore[arg-type]
+
+    # Each image once, so that a digit can be told by its content.
+    unique = torch.arange(2200 * 784, dtype=torch.int64).mul(2654435761).remainder(256).byte().view(2200, 1, 28, 28)
+    unique[:, 0, 0, :4] = torch.arange(2200)[:, None].bitwise_right_shift(torch.tensor([0, 4, 8, 12])).remainder(16)
+    data = dataclasses.replace(data, train_x=unique[:2000], test_x=unique[2000:])
+    monkeypatch.setattr(ddmnist, "digit_pairs", spy)
+    recipe(data, monkeypatch)
+    train, validation, test = seen
+    assert (len(train), len(validation), len(test)) == (1800, 200, 200)
+    assert not train & validation and not train & test and not validation & test
+    assert train | validation == {image.numpy().tobytes() for image in data.train_x}
+
+
+@pytest.mark.parametrize("group", ["C4", "D1", "D4"])
+def test_both_digits_are_moved_each_on_its_own(group: str, data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(data, monkeypatch, group=group)
+    assert made.group.order == {"C4": 16, "D1": 4, "D4": 64}[group]
+    x = torch.randn(4, 1, 56, 56)
+    g = made.group.generators
+    (turned,) = made.input(x[:1], torch.tensor([next(iter(g.values()))]))
+    expected = x[0].clone()
+    left = expected[:, 14:42, :28]
+    expected[:, 14:42, :28] = left.flip(-1) if group == "D1" else left.rot90(1, (-2, -1))
+    assert torch.equal(turned, expected)
+
+
+def test_loss_of_ours_is_that_of_the_paper(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(data, monkeypatch, group="D1", strength=0.7)
+    made.model.eval()  # so that a norm does not mix the samples
+    indices = torch.arange(8)
+    loss, terms = made.loss(indices)
+    generator = torch.Generator().manual_seed(3)
+    first, second = (made.group.sample(8, generator=generator) for _ in range(2))
+    x, y = made.input(made.train.images[indices], first), made.train.classes[indices]
+    moved = made.input(x, second)
+    encoder, head = made.model.encoder, made.model.head
+    z = encoder(x)
+    rho = eq.reps.padded_regular(made.group, 66)
+    matrices = torch.stack([rho.matrix(int(g)) for g in second]).float()
+    distance = F.mse_loss((matrices @ z[..., None])[..., 0], encoder(moved))
+    expected = 0.5 * F.cross_entropy(head(z), y) + 0.5 * F.cross_entropy(head(encoder(moved)), y) + 0.7 * distance
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    assert float(terms["equivariance"]) == pytest.approx(distance.item(), rel=1e-5)
+
+
+def test_cnn_trains_on_moved_images_alone(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(data, monkeypatch, method="cnn", group="C4")
+    made.model.eval()
+    loss, terms = made.loss(torch.arange(8))
+    g = made.group.sample(8, generator=torch.Generator().manual_seed(3))
+    x = made.input(made.train.images[:8], g)
+    assert loss.item() == pytest.approx(F.cross_entropy(made.model(x), made.train.classes[:8]).item(), rel=1e-6)
+    assert set(terms) == {"loss", "task"}
+
+
+def test_published_settings() -> None:
+    rates = {(m, g): DdmnistConfig(method=m, group=g).resolved().rate for m in ("cnn", "ours") for g in DDMNIST.groups}
+    assert rates == {
+        ("cnn", "C4"): 0.0005,
+        ("cnn", "D1"): 0.001,
+        ("cnn", "D4"): 0.0005,
+        ("ours", "C4"): 0.001,
+        ("ours", "D1"): 0.001,
+        ("ours", "D4"): 0.0005,
+    }
+    assert [DdmnistConfig(group=g).resolved().strength for g in ("C4", "D1", "D4")] == [2, 1, 1]
+    assert DdmnistConfig(strength=0.0).resolved().strength == 0
+    assert DDMNIST.published["ours", "D4"]["test_accuracy"] == "0.868 (0.002)"
+
+
+@pytest.mark.parametrize("latent", ["regular", "trivial", "defining", "wrong"])
+def test_latents_of_the_ablation(latent: str) -> None:
+    group = eq.groups.direct_product(eq.groups.dihedral(4), eq.groups.dihedral(4))
+    action = ddmnist._latent(latent, group, 66)
+    assert action is not None
+    z = torch.randn(64 * 64, 66, dtype=torch.float64)
+    g, h = group.elements.repeat_interleave(64), group.elements.repeat(64)
+    twice, once = action(action(z, h), g), action(z, group.product(g, h))
+    holds = torch.allclose(twice, once)
+    assert holds == (latent != "wrong")
+    assert torch.equal(action(z, torch.zeros(len(z), dtype=torch.long)), z)
+    if latent == "wrong":
+        assert torch.equal(action(z, g).sort(1).values, z.sort(1).values)  # a permutation all the same
+    if latent == "defining":
+        counts = eq.reps.multiplicities(action)
+        assert sum(count > 0.5 for count in counts.as_floats().values()) == 3  # two planes and the trivial one
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"features": 48}, "--features 48 should be at least 64"),
+        ({"strength": -1.0}, "--strength -1.0"),
+        ({"shifted_weight": 1.5}, "--shifted-weight 1.5"),
+        ({"pair_fraction": 0.0}, "--pair-fraction 0.0"),
+        ({"group": "C7"}, "--group 'C7' should be one of C4, D1, D4"),
+        ({"method": "magic"}, "--method 'magic'"),
+    ],
+)
+def test_refusals(fields: dict[str, object], message: str) -> None:
+    config = DdmnistConfig(device="cpu", **fields).resolved()  # type: ignore[arg-type]
+    assert any(message in each for each in problems(DDMNIST, config))
+
+
+def test_a_narrow_network_is_trained_without_a_latent_to_measure(
+    data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(data, monkeypatch, method="cnn", features=48)
+    made.model.eval()
+    final = made.final()
+    assert "latent_relative_error" not in final
+    assert len(final["output_centred_by_element"]) == 64
