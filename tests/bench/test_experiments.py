@@ -12,9 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from equilatent.bench.data import TYPEFACES, _cifar10, _mnist
-from equilatent.bench.experiments import EXPERIMENTS, ddmnist, tmnist
+import equilatent as eq
+from equilatent.bench.data import TYPEFACES, ImageData, _cifar10, _mnist
+from equilatent.bench.experiments import EXPERIMENTS, cifar10, ddmnist, tmnist
+from equilatent.bench.run import problems
 from equilatent.cli import main
 
 RNG = np.random.default_rng(0)
@@ -105,6 +108,25 @@ def test_experiment_end_to_end(
     (other,) = (tmp_path / "other").rglob("record.json")
     for key in ("final", "curve"):
         assert json.loads(other.read_text())[key] == record[key]
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [("60 trivial", "dimension 60, not --features 64"), ("64 magic", "no multiple of an irrep of C4"), ("64", "uniform, normal")],
+)
+def test_a_start_that_is_none(start: str, message: str) -> None:
+    experiment = EXPERIMENTS["cifar10"]
+    config = experiment.config(start=start, device="cpu")  # type: ignore[call-arg]
+    assert any(message in each for each in problems(experiment, config))
+
+
+def test_learning_starts_from_a_given_representation() -> None:
+    pixels = torch.zeros(40, 3, 32, 32, dtype=torch.uint8)
+    data = ImageData("black", 10, pixels, torch.zeros(40).long(), pixels, torch.zeros(40).long())
+    config = cifar10.Cifar10Config(start="32 trivial + 16 2a", noise=0.0)
+    rho = cifar10.Cifar10Recipe(config, 0, torch.device("cpu"), data).objective.rho
+    counts = eq.reps.multiplicities(rho.generator_matrices(), rho.group, field="real").as_floats()
+    assert counts == pytest.approx({"trivial": 32, "sign": 0, "2a": 16}, abs=1e-5)
 
 
 def test_every_experiment_has_a_tiny_version() -> None:

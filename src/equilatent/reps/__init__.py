@@ -14,7 +14,7 @@ from equilatent.reps._constructors import (
 )
 from equilatent.reps._decomposition import Decomposition, decompose, isotypic_projector, parse
 from equilatent.reps._irreps import Irrep, irrep, irreps
-from equilatent.reps._learned import LearnedRepresentation
+from equilatent.reps._learned import LearnedRepresentation, Start
 from equilatent.reps._multiplicities import Multiplicities, is_isomorphic, multiplicities
 from equilatent.reps._nearest import (
     NearestRepresentation,
@@ -50,6 +50,7 @@ __all__ = [
     "PermutationRepresentation",
     "PulledBackRepresentation",
     "Representation",
+    "Start",
     "TensorRepresentation",
     "TrivialRepresentation",
     "character_table",

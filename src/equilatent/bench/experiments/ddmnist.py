@@ -16,6 +16,7 @@ from equilatent.actions import Action, SupportsAction
 from equilatent.bench.config import RunConfig
 from equilatent.bench.data import WINDOWS, DigitPairs, ImageData, digit_pairs, mnist
 from equilatent.bench.experiments.learned import held_out
+from equilatent.bench.group_names import group_of
 from equilatent.bench.networks import ddmnist_cnn
 from equilatent.bench.recipe import Experiment, Recipe
 from equilatent.groups import Group
@@ -23,11 +24,11 @@ from equilatent.objective import Distance
 
 __all__ = ["DDMNIST"]
 
-#: What moves one digit; both are moved by the product of this group with itself.
-_DIGIT_GROUPS: Mapping[str, Callable[[], Group]] = {
-    "C4": lambda: eq.groups.cyclic(4),
-    "D1": lambda: eq.groups.dihedral(1),
-    "D4": lambda: eq.groups.dihedral(4),
+#: How each group moves a digit; both are moved by the product of the group with itself.
+_GROUPS = {
+    "C4": "quarter turns of each digit",
+    "D1": "mirror of each digit, left and right",
+    "D4": "quarter turns and mirrors of each digit",
 }
 #: Table 9; the systems that are not there have the learning rate of Veefkind & Cesa.
 _RATES = {("cnn", "D1"): 0.001, ("ours", "C4"): 0.001, ("ours", "D1"): 0.001}
@@ -89,8 +90,8 @@ class DdmnistConfig(RunConfig):
             wrong.append(f"--shifted-weight {self.shifted_weight} should be from 0 to 1")
         if not 0 < self.pair_fraction <= 1:
             wrong.append(f"--pair-fraction {self.pair_fraction} should be above 0 and at most 1")
-        order = _DIGIT_GROUPS[self.group]().order ** 2 if self.group in _DIGIT_GROUPS else 1
-        least = order if self.method == "ours" and self.latent == "regular" else 1
+        group = group_of(self.group)
+        least = group.order**2 if group and self.method == "ours" and self.latent == "regular" else 1
         if self.features < least:
             wrong.append(f"--features {self.features} should be at least {least}")
         return wrong
@@ -103,7 +104,8 @@ class DdmnistRecipe(Recipe):
         self.config, self.device = config, device
         data = data or mnist(config.data)
         self.provenance = data.provenance or {}
-        digit_group = _DIGIT_GROUPS[config.group]()
+        digit_group = group_of(config.group)
+        assert digit_group is not None  # of a configuration that has been checked
         self.group = eq.groups.direct_product(digit_group, digit_group)
         self.input = eq.actions.parts(self.group, [eq.actions.image(digit_group)] * 2, windows=WINDOWS).to(device)
         train, validation = held_out(len(data.train_x), torch.device("cpu"))
@@ -268,7 +270,7 @@ def _published() -> dict[tuple[str, str], dict[str, str | tuple[str, ...]]]:
     return {
         (method, group): {"test_accuracy": row[2 * column], "parameters": f"{row[2 * column + 1]} M"}
         for method, row in table.items()
-        for column, group in enumerate(_DIGIT_GROUPS)
+        for column, group in enumerate(_GROUPS)
     }
 
 
@@ -278,11 +280,7 @@ DDMNIST = Experiment(
     table="Table 4",
     config=DdmnistConfig,
     methods={name: words for name, (words, _) in _METHODS.items()},
-    groups={
-        "C4": "quarter turns of each digit",
-        "D1": "mirror of each digit, left and right",
-        "D4": "quarter turns and mirrors of each digit",
-    },
+    groups=_GROUPS,
     make=DdmnistRecipe,
     columns={
         "test_accuracy": "test accuracy",

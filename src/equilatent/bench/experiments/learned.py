@@ -6,7 +6,7 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -15,9 +15,12 @@ from torch import Tensor, nn
 import equilatent as eq
 from equilatent.actions import SupportsAction
 from equilatent.bench.config import RunConfig
+from equilatent.bench.group_names import group_of
 from equilatent.bench.recipe import Recipe
+from equilatent.errors import RepresentationError
+from equilatent.groups import Group
 from equilatent.objective import LearnedObjective, LearnedTerms, algebra_loss
-from equilatent.reps import LearnedRepresentation
+from equilatent.reps import LearnedRepresentation, Representation, Start
 
 __all__ = ["METHODS", "LearnedConfig", "LearnedRecipe", "describe_learned", "held_out"]
 
@@ -46,7 +49,7 @@ class LearnedConfig(RunConfig):
     latent_weight: float = 0.25
     """λ_Z, the weight of the equivariance of the latent."""
     start: str = "orthogonal"
-    """The matrices at the start: uniform, normal or orthogonal."""
+    """The matrices at the start: uniform, normal, orthogonal, or a sum of real irreps such as '64 trivial'."""
     noise: float = 0.0
     """Deviation of the normal noise that is added to the start."""
     relator_weight: float = 1.0
@@ -59,8 +62,15 @@ class LearnedConfig(RunConfig):
     def problems(self) -> list[str]:
         """What is wrong with the fields, in words."""
         wrong = super().problems()
-        if self.start not in ("uniform", "normal", "orthogonal"):
-            wrong.append(f"--start {self.start} should be uniform, normal or orthogonal")
+        group = group_of(self.group)
+        if group is not None:
+            try:
+                start = _start(group, self.start)
+            except RepresentationError as error:
+                wrong.append(f"--start should be {', '.join(get_args(Start))} or a sum of irreps: {error}")
+            else:
+                if not isinstance(start, str) and start.dim != self.features:
+                    wrong.append(f"--start {self.start!r} has dimension {start.dim}, not --features {self.features}")
         for name in ("algebra_weight", "output_weight", "latent_weight", "noise", "relator_weight", "inverse_weight"):
             if not 0 <= getattr(self, name) < float("inf"):
                 wrong.append(f"--{name.replace('_', '-')} {getattr(self, name)} should be finite and not negative")
@@ -102,13 +112,13 @@ class LearnedRecipe(Recipe):
         task_loss: Callable[[Any, Tensor], Tensor],
     ) -> None:
         self.config, self.device = config, device
-        start = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         rho = LearnedRepresentation(
             input.group,
             config.features,
-            start=config.start,  # type: ignore[arg-type]
+            start=_start(input.group, config.start),
             noise=config.noise,
-            generator=start,
+            generator=generator,
         )
         algebra = functools.partial(
             algebra_loss,
@@ -189,6 +199,10 @@ class LearnedRecipe(Recipe):
             for name, value in terms.as_floats().items():
                 sums[name] = sums.get(name, 0.0) + value * len(block) / len(x)
         return sums
+
+
+def _start(group: Group, text: str) -> Start | Representation:
+    return text if text in get_args(Start) else eq.reps.parse(group, text, field="real")  # type: ignore[return-value]
 
 
 def held_out(count: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -40,7 +40,7 @@ class MnistConfig(LearnedConfig):
     latent_weight: float = 0.005
     """λ_Z, the weight of the equivariance of the latent."""
     start: str = "normal"
-    """The matrices at the start: uniform, normal or orthogonal."""
+    """The matrices at the start: uniform, normal, orthogonal, or a sum of real irreps such as '30 trivial'."""
     relator_weight: float = 0.5
     """The weight of each relator in the algebra loss."""
     mixed_damping: float = 0.1
