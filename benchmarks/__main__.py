@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import actions, data_path, groups, imports, memory, page, representations, step
+from benchmarks import actions, data_path, ddmnist, groups, imports, memory, page, representations, step
 from benchmarks.timing import Options
 from equilatent.bench.record import commit, machine, versions
 
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Options], Iterator[page.Table]]] = {
     "representations": representations.tables,
     "step": step.tables,
     "data": data_path.tables,
+    "ddmnist": ddmnist.tables,
     "memory": memory.tables,
     "imports": imports.tables,
 }

@@ -9,7 +9,7 @@ included, so elsewhere nothing is measured. On a GPU it is what PyTorch's alloca
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,11 @@ def peak_bytes(name: str, way: str, quick: bool, device: torch.device, threads: 
     """What one step adds to the memory at its height."""
     torch.set_num_threads(threads)
     step.make(name, True, device).ways()[way]()  # what is set up at a first step is no part of it
-    run = step.make(name, quick, device).ways()[way]
+    return rise(step.make(name, quick, device).ways()[way], device)
+
+
+def rise(run: Callable[[], object], device: torch.device) -> float:
+    """What a call adds at its height to the memory held before, in bytes."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)

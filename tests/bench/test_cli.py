@@ -53,7 +53,7 @@ def test_all_wrong_fields_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[
         "--method 'theirs' should be one of learned",
         "--group 'D9' should be",
         "--rate -1.0",
-        "--start flat",
+        "--start 'flat' should be uniform",
     ):
         assert words in told
     assert "Traceback" not in told

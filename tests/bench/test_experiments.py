@@ -112,7 +112,11 @@ def test_experiment_end_to_end(
 
 @pytest.mark.parametrize(
     ("start", "message"),
-    [("60 trivial", "dimension 60, not --features 64"), ("64 magic", "no multiple of an irrep of C4"), ("64", "uniform, normal")],
+    [
+        ("60 trivial", "dimension 60, not --features 64"),
+        ("64 magic", "no multiple of an irrep of C4"),
+        ("64", "uniform, normal"),
+    ],
 )
 def test_a_start_that_is_none(start: str, message: str) -> None:
     experiment = EXPERIMENTS["cifar10"]

@@ -11,6 +11,7 @@ import pytest
 import tyro
 
 from equilatent.bench import tables
+from equilatent.bench._table import show, spread
 from equilatent.bench.blocks import BlockError, blocks, replace_blocks
 from equilatent.bench.experiments import EXPERIMENTS
 from equilatent.bench.tables import LeftOut, Run, RunGroup, group_runs, read_runs
@@ -191,7 +192,7 @@ def test_epochs_are_counted_from_one_in_the_details() -> None:
     ],
 )
 def test_numbers_as_they_are_read(value: Any, shown: str) -> None:
-    assert tables._show(value) == shown
+    assert show(value) == shown
 
 
 def test_markdown_is_a_table_whatever_is_in_it() -> None:
@@ -228,7 +229,7 @@ def test_all_that_lies_about_is_told(tmp_path: Path) -> None:
     assert reasons.pop("nan") == "damaged: record.json cannot be read (NaN is no number)"
     assert reasons.pop("bytes").startswith("damaged: record.json cannot be read (")
     assert reasons.pop("list") == "no record of a run: a list, not a mapping"
-    assert reasons.pop("other") == "no record of a run: experiment 'speed' is none of tmnist, mnist, cifar10"
+    assert reasons.pop("other") == f"no record of a run: experiment 'speed' is none of {', '.join(EXPERIMENTS)}"
     assert reasons.pop("short").endswith("method, group, seed, config, final, seconds missing or of the wrong kind")
     assert reasons.pop("curve") == "no record of a run: curve is not a list of rows of numbers"
     assert reasons.pop("sweep-01234567.json").startswith("no record of a run: the summary of a sweep")
@@ -281,7 +282,7 @@ def test_the_page_is_written_from_records(tmp_path: Path, capsys: pytest.Capture
     for seed in range(2):
         save(tmp_path / "runs" / f"run{seed}" / "record.json", a_record(seed=seed))
     save(tmp_path / "runs" / "cut" / "config.json", {})
-    arguments = [str(tmp_path / "runs"), "--records", str(records), "--page", str(page)]
+    arguments = [str(tmp_path / "runs"), "--records", str(records), "--pages", str(page)]
     assert tables._main(arguments) == 0
     assert sorted(path.name for path in records.iterdir()) == ["run0.json", "run1.json"]
     assert "cut: not finished: 0 epochs so far" in capsys.readouterr().err
@@ -294,7 +295,7 @@ def test_the_page_is_written_from_records(tmp_path: Path, capsys: pytest.Capture
     assert page.read_text("utf-8") == text
     save(records / "other.json", a_record("cifar10"))
     assert tables._main(arguments[1:]) == 2
-    assert "the page has 0 places for 'cifar10'" in capsys.readouterr().err
+    assert "there are records of 'cifar10' and no page has a place for them." in capsys.readouterr().err
     assert page.read_text("utf-8") == text
 
 
@@ -304,14 +305,30 @@ def test_a_place_that_is_there_twice_is_refused() -> None:
         replace_blocks(place * 2, {"a": "x"})
 
 
+def test_each_experiment_may_have_a_page_of_its_own(tmp_path: Path) -> None:
+    records, pages = tmp_path / "records", [tmp_path / "one.md", tmp_path / "two.md"]
+    for name, page in zip(("tmnist", "cifar10"), pages, strict=True):
+        page.write_text(f"<!-- begin {name} -->\n<!-- end {name} -->\n<!-- begin other -->\nkept\n<!-- end other -->\n")
+    save(records / "a.json", a_record("tmnist"))
+    save(records / "b.json", a_record("cifar10"))
+    assert tables.write_pages(pages, records) == []
+    one, two = (blocks(page.read_text("utf-8")) for page in pages)
+    assert "Autoencoder of digits" in one["tmnist"] and "Classifier of CIFAR10" in two["cifar10"]
+    assert one["other"] == two["other"] == "kept"
+
+
 def test_the_documentation_shows_the_records(tmp_path: Path) -> None:
-    page = ROOT / "docs" / "experiments.md"
-    rewritten = tmp_path / "experiments.md"
-    rewritten.write_text(page.read_text("utf-8"), "utf-8")
-    left_out: list[LeftOut] = tables.write_page(rewritten, ROOT / "results" / "experiments")
+    pages = [ROOT / page for page in tables.PAGES]
+    rewritten = [tmp_path / page.name for page in pages]
+    for page, copied in zip(pages, rewritten, strict=True):
+        copied.write_text(page.read_text("utf-8"), "utf-8")
+    left_out: list[LeftOut] = tables.write_pages(rewritten, ROOT / "results" / "experiments")
     assert left_out == []
-    assert set(blocks(page.read_text("utf-8"))) == set(EXPERIMENTS)
-    assert page.read_text("utf-8") == rewritten.read_text("utf-8"), "run python -m equilatent.bench.tables"
+    assert {name for page in pages for name in blocks(page.read_text("utf-8"))} == set(EXPERIMENTS)
+    for page, copied in zip(pages, rewritten, strict=True):
+        assert page.read_text("utf-8") == copied.read_text("utf-8"), "run python -m equilatent.bench.tables"
+    for drawing in (tmp_path / "images").glob("*.svg"):
+        assert (ROOT / "docs" / "images" / drawing.name).is_file(), "run python -m equilatent.bench.tables"
 
 
 def test_runs_are_left_as_they_are() -> None:
@@ -324,7 +341,7 @@ def test_runs_are_left_as_they_are() -> None:
 
 def test_the_deviation_is_that_of_a_sample() -> None:
     values = [5.017, 6.471, 5.004, 4.960, 5.021]
-    assert tables._spread(values) == f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
+    assert spread(values) == f"{statistics.fmean(values):.2f} ± {statistics.stdev(values):.2f}"
 
 
 def test_methods_and_groups_are_told_in_words() -> None:

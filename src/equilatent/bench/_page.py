@@ -24,10 +24,13 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
     return figure, axes
 
 
-def as_svg(figure: Figure) -> str:
-    """The figure as an SVG element to stand in a page."""
+def as_svg(figure: Figure, *, transparent: bool = True) -> str:
+    """The figure as an SVG element to stand in a page; the same text whenever it is made."""
+    import matplotlib as mpl
+
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    with mpl.rc_context({"svg.hashsalt": "equilatent"}):
+        figure.savefig(buffer, format="svg", transparent=transparent, metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

@@ -33,6 +33,7 @@ _DOT, _ROOT, _CIRCLE = "#1f6fb4", "#c26a1b", "#c9ccd1"
 _SEEDS = ("#1f6fb4", "#c26a1b", "#3b8f5a", "#8a5fb0", "#8a8f98", "#b33f62")
 _CURVES = {
     "task": "task loss",
+    "error": "share of wrong answers",
     "equivariance": "equivariance loss",
     "centred_error": "equivariance, centred",
     "algebra": "algebra loss",

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from equilatent.bench.comparison import Comparison
 from equilatent.bench.config import RunConfig
 
 __all__ = ["Experiment", "Recipe"]
@@ -77,6 +78,7 @@ class Experiment:
             mapping or a list; a name of a mapping stands for all its entries, each under its own name.
         criterion: the number of `Recipe.validate` that selects: the weights of the epoch where it is least are kept, and
             a sweep chooses the configuration where it is least.
+        comparison: how its systems are compared beside their own tables; None for experiments without a baseline.
         published: the paper's numbers: for each (method, group) and name of a number what is printed: a text for all
             runs together, or a tuple with one for each run.
     """
@@ -91,3 +93,4 @@ class Experiment:
     columns: Mapping[str, str]
     published: Mapping[tuple[str, str], Mapping[str, str | tuple[str, ...]]]
     criterion: str = "loss"
+    comparison: Comparison | None = None

@@ -12,6 +12,9 @@ import numpy as np
 
 from equilatent.bench import _report_figures as drawn
 from equilatent.bench._page import as_svg, render_template
+from equilatent.bench.comparison import comparison_of, cross_table, differences, pictures
+from equilatent.bench.group_names import group_of
+from equilatent.bench.recipe import Experiment
 from equilatent.bench.record import write_text
 from equilatent.bench.tables import (
     LeftOut,
@@ -20,7 +23,6 @@ from equilatent.bench.tables import (
     Table,
     detail_table,
     experiment_block,
-    group_of,
     group_runs,
     multiplicity_table,
     provenance,
@@ -79,13 +81,8 @@ class Report:
         text = render_template(
             "report.html.jinja",
             experiments=[
-                (
-                    next(section.runs.experiment for section in members),
-                    summary_tables([section.runs for section in members]),
-                    members,
-                )
+                _Chapter([section for section in sections if section.runs.experiment.name == name])
                 for name in _names(self.groups)
-                if (members := [section for section in sections if section.runs.experiment.name == name])
             ],
             left_out=[*self.left_out, *problems],
             count=sum(len(runs.runs) for runs in self.groups),
@@ -117,6 +114,27 @@ def make_report(folders: Sequence[Path]) -> Report:
 
 def _names(groups: Sequence[RunGroup]) -> list[str]:
     return list(dict.fromkeys(runs.experiment.name for runs in groups))
+
+
+@dataclass
+class _Chapter:
+    """What the page says of an experiment: how its systems compare, and the sections."""
+
+    sections: list[_Section]
+    experiment: Experiment = field(init=False)
+    tables: list[Table] = field(init=False)
+    differences: list[str] = field(init=False, default_factory=list)
+    figures: list[tuple[str, str, str]] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        groups = [section.runs for section in self.sections]
+        self.experiment = groups[0].experiment
+        self.tables = summary_tables(groups)
+        comparison = comparison_of(groups)
+        if comparison is not None:
+            self.tables.insert(0, cross_table(groups, comparison))
+            self.differences = differences(groups, comparison)
+            self.figures = [(p.title, p.caption, as_svg(p.figure)) for p in pictures(groups, comparison)]
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The records of runs as tables, measured beside published, and as the generated parts of a page.
 
-``python -m equilatent.bench.tables`` keeps small records of finished runs and writes the tables of a Markdown page anew.
+``python -m equilatent.bench.tables`` keeps small records of finished runs and writes the tables of the pages anew.
 """
 
 from __future__ import annotations
@@ -8,25 +8,26 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
-import re
-import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 import equilatent as eq
-from equilatent.bench.blocks import blocks, replace_blocks
+from equilatent.bench._page import as_svg
+from equilatent.bench._table import Row, Table, escaped, is_number, show, spread
+from equilatent.bench.blocks import BlockError, blocks, replace_blocks
+from equilatent.bench.comparison import Picture, comparison_of, cross_table, differences, pictures
 from equilatent.bench.config import digest_of
 from equilatent.bench.experiments import EXPERIMENTS
+from equilatent.bench.group_names import group_of
 from equilatent.bench.recipe import Experiment
 from equilatent.bench.record import write_json, write_text
 from equilatent.errors import EquilatentError
-from equilatent.groups import Group
 
 __all__ = [
+    "PAGES",
     "LeftOut",
     "Row",
     "Run",
@@ -34,7 +35,6 @@ __all__ = [
     "Table",
     "detail_table",
     "experiment_block",
-    "group_of",
     "group_runs",
     "is_number",
     "multiplicity_table",
@@ -44,7 +44,7 @@ __all__ = [
     "sentence",
     "slim",
     "summary_tables",
-    "write_page",
+    "write_pages",
 ]
 
 #: Numbers beside those of an experiment's own table, with their headings.
@@ -58,11 +58,22 @@ _DETAILS = {
     "test_moved_task": "task loss, moved",
     "test_accuracy": "test accuracy",
     "test_accuracy_turned": "test accuracy, turned",
+    "test_accuracy_plain": "test accuracy, not moved",
+    "latent_relative_error": "latent, relative error",
+    "latent_centred_error": "latent, centred error",
+    "norm_relative_error": "behind the norm, relative error",
+    "norm_centred_error": "behind the norm, centred error",
+    "output_relative_error": "output, relative error",
+    "output_centred_error": "output, centred error",
+    "consistency": "same answers",
     "parameters": "parameters",
     "epochs": "epochs",
     "best_epoch": "best epoch",
     "seconds": "seconds",
+    "peak_memory": "peak memory, MB",
 }
+#: The pages with the tables, from the root of the repository.
+PAGES = (Path("docs/experiments.md"), Path("docs/ddmnist.md"))
 _REGULAR = {"copies_of_regular": "copies of regular", "distance_from_regular": "distance from regular"}
 
 
@@ -86,11 +97,13 @@ class Run:
 
     @property
     def numbers(self) -> dict[str, Any]:
-        """The final numbers and the time, with epochs counted from 1."""
+        """The final numbers, the time and the peak of memory in megabytes, with epochs counted from 1."""
         final = dict(self.record["final"])
         if "best_epoch" in final:
             final["best_epoch"] += 1
-        return {**final, "seconds": float(self.record["seconds"])}
+        peak = self.record.get("peak_memory")
+        megabytes = {"peak_memory": peak / 1e6} if is_number(peak) else {}
+        return {**final, "seconds": float(self.record["seconds"]), **megabytes}
 
 
 @dataclass(frozen=True)
@@ -164,8 +177,16 @@ class RunGroup:
     @property
     def name(self) -> str:
         """What tells this group of runs from others."""
-        changed = ", ".join(f"{name} = {value}" for name, value in self.changed.items())
-        return f"{self.method}, {self.group}" + (f", {changed}" if changed else "")
+        return ", ".join([self.method, self.group, *self._changes])
+
+    @property
+    def system(self) -> str:
+        """What tells this group of runs from others of the same group: the method and what was changed."""
+        return ", ".join([self.method, *self._changes])
+
+    @property
+    def _changes(self) -> list[str]:
+        return [f"{name} = {value}" for name, value in self.changed.items()]
 
     @property
     def description(self) -> str:
@@ -190,33 +211,6 @@ class RunGroup:
 
 
 _ABSENT = object()
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table: of a run, of several runs together, or of the paper."""
-
-    kind: Literal["run", "mean", "paper", "paper mean"]
-    cells: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under headings."""
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Row]
-
-    def markdown(self) -> str:
-        """The table in Markdown, with its title above it; means are bold."""
-        lines = [[_escaped(cell) for cell in self.headings]]
-        for row in self.rows:
-            bold = "**" if row.kind == "mean" else ""
-            lines.append([f"{bold}{_escaped(cell)}{bold}" if cell else "" for cell in row.cells])
-        heading, *body = (f"| {' | '.join(line)} |" for line in lines)
-        rule = "|".join(["---", *["--:"] * (len(self.headings) - 1)])
-        return "\n".join([f"**{_escaped(self.title)}**", "", heading, f"|{rule}|", *body])
 
 
 def read_runs(paths: Iterable[Path]) -> tuple[list[Run], list[LeftOut]]:
@@ -354,7 +348,7 @@ def result_table(runs: RunGroup) -> Table:
         rows.append(Row("paper", [f"paper, run {number + 1}", *cells]))
     if any(shown.values()):
         cells = [
-            (values if isinstance(values, str) else _spread([float(value) for value in values]))
+            (values if isinstance(values, str) else spread([float(value) for value in values]))
             for values in shown.values()
         ]
         rows.append(Row("paper mean", [f"paper, mean of {count}" if count else "paper", *cells]))
@@ -410,9 +404,7 @@ def _summary_table(groups: Sequence[RunGroup]) -> Table:
     for runs in groups:
         columns |= runs.columns()
     rows = [
-        Row(
-            "run", [f"{runs.name} (`{runs.digest}`)", str(len(runs.runs)), *(_spread(runs.numbers(n)) for n in columns)]
-        )
+        Row("run", [f"{runs.name} (`{runs.digest}`)", str(len(runs.runs)), *(spread(runs.numbers(n)) for n in columns)])
         for runs in groups
     ]
     title = f"{groups[0].experiment.title}, {groups[0].group}: all configurations, mean ± deviation"
@@ -428,14 +420,14 @@ def sentence(run: Run) -> str:
         copies, off = numbers.get("copies_of_regular"), numbers.get("distance_from_regular")
         near = f"{copies:.1f} × regular" if is_number(copies) else "multiplicities"
         if is_number(off):
-            near += f", each irrep within {_show(off)} copies"
-        parts.append(f"{near}: " + ", ".join(f"{name} {_show(value, '.2f')}" for name, value in counts.items()))
+            near += f", each irrep within {show(off)} copies"
+        parts.append(f"{near}: " + ", ".join(f"{name} {show(value, '.2f')}" for name, value in counts.items()))
     for name in ("test_accuracy", "relator_loss", "test_equivariance"):
         if is_number(numbers.get(name)):
-            parts.append(f"{_DETAILS[name]} {_show(numbers[name])}")
+            parts.append(f"{_DETAILS[name]} {show(numbers[name])}")
     residual = numbers.get("residual")
     if residual is not None and is_number(residual) and residual > 0.1:
-        parts.append(f"the matrices are {_show(residual)} away from a representation, so the multiplicities are rough")
+        parts.append(f"the matrices are {show(residual)} away from a representation, so the multiplicities are rough")
     return f"Seed {run.seed}: {'; '.join(parts)}."
 
 
@@ -457,23 +449,6 @@ def provenance(runs: RunGroup) -> dict[str, str]:
     }
 
 
-def group_of(name: str) -> Group | None:
-    """The group of that name on the command line, such as D3, A4 or C4xC2; None for other names.
-
-    >>> group_of("C4xC2").label, group_of("torus")
-    ('C4×C2', None)
-    """
-    families = {"C": eq.groups.cyclic, "D": eq.groups.dihedral, "A": eq.groups.alternating, "S": eq.groups.symmetric}
-    parts = [re.fullmatch(r"([CDAS])([1-9]\d?)", part) for part in name.split("x")]
-    if not all(parts):
-        return None
-    try:
-        factors = [families[part[1]](int(part[2])) for part in parts if part]
-        return factors[0] if len(factors) == 1 else eq.groups.direct_product(*factors)
-    except EquilatentError:
-        return None
-
-
 def slim(record: Mapping[str, Any], every: int = 5) -> dict[str, Any]:
     """The record with a shorter curve: every fifth epoch and the last, with four digits. The numbers stay as they are.
 
@@ -486,49 +461,77 @@ def slim(record: Mapping[str, Any], every: int = 5) -> dict[str, Any]:
     return {**record, "curve": [{name: float(f"{value:.4g}") for name, value in row.items()} for row in rows]}
 
 
-def experiment_block(groups: Sequence[RunGroup]) -> str:
-    """All tables of one experiment in Markdown, with what made them."""
+def experiment_block(groups: Sequence[RunGroup], shown: Sequence[Picture] = ()) -> str:
+    """All tables of one experiment in Markdown, with what made them.
+
+    Args:
+        groups: its runs.
+        shown: figures of the comparison, which are in the folder ``images``.
+    """
     if not groups:
         return "*No runs on record.*"
-    parts = [table.markdown() for table in summary_tables(groups)]
+    parts = []
+    comparison = comparison_of(groups)
+    if comparison is not None:
+        parts.append(cross_table(groups, comparison).markdown())
+        parts.append("\n".join(f"- {escaped(said)}" for said in differences(groups, comparison)))
+        parts += [f"![{p.title}](images/{p.name}.svg)\n\n*{p.title}. {escaped(p.caption)}*" for p in shown]
+    parts += [table.markdown() for table in summary_tables(groups)]
     for runs in groups:
         parts.append(result_table(runs).markdown())
         parts += [table.markdown() for table in (multiplicity_table(runs), detail_table(runs)) if table]
-        parts.append("\n".join(f"- {_escaped(sentence(run))}" for run in runs.runs))
+        parts.append("\n".join(f"- {escaped(sentence(run))}" for run in runs.runs))
         # Backslashes end the lines, so that they stay lines.
-        parts.append("\\\n".join(f"{name}: {_escaped(text)}" for name, text in provenance(runs).items()))
-    return "\n\n".join(parts)
+        parts.append("\\\n".join(f"{name}: {escaped(text)}" for name, text in provenance(runs).items()))
+    return "\n\n".join(filter(None, parts))
 
 
-def write_page(page: Path, records: Path) -> list[LeftOut]:
-    """Write the generated parts of a page anew: one for each experiment that it has a place for.
+def write_pages(pages: Sequence[Path], records: Path) -> list[LeftOut]:
+    """Write the generated parts of pages anew, one for each experiment that they have a place for, and their figures.
 
     Args:
-        page: the Markdown file.
+        pages: Markdown files; figures go into the folder ``images`` beside each.
         records: the folder with the records.
 
     Returns:
         What was left out.
 
     Raises:
-        BlockError: if there are records of an experiment without a place on the page.
+        BlockError: if there are records of an experiment without a place on any page; then nothing is written.
     """
-    text = page.read_text("utf-8")
     runs, left_out = read_runs([records]) if records.is_dir() and any(records.iterdir()) else ([], [])
     groups = group_runs(runs)
-    names = list(dict.fromkeys([*(g.experiment.name for g in groups), *(n for n in blocks(text) if n in EXPERIMENTS)]))
-    new = {name: experiment_block([g for g in groups if g.experiment.name == name]) for name in names}
-    write_text(page, replace_blocks(text, new))
+    texts = {page: page.read_text("utf-8") for page in pages}
+    places = {name for text in texts.values() for name in blocks(text)}
+    for name in dict.fromkeys(runs.experiment.name for runs in groups):
+        if name not in places:
+            raise BlockError(
+                f"there are records of {name!r} and no page has a place for them. Put the lines <!-- begin {name} --> and "
+                f"<!-- end {name} --> on one of {', '.join(map(str, pages))}, or name another page."
+            )
+    files: dict[Path, str] = {}
+    for page, text in texts.items():
+        new = {}
+        for name in (name for name in blocks(text) if name in EXPERIMENTS):
+            members = [runs for runs in groups if runs.experiment.name == name]
+            comparison = comparison_of(members)
+            shown = pictures(members, comparison) if comparison else []
+            new[name] = experiment_block(members, shown)
+            for each in shown:
+                # On white: the page may be dark, and lines and letters are black.
+                files[page.parent / "images" / f"{each.name}.svg"] = as_svg(each.figure, transparent=False)
+        files[page] = replace_blocks(text, new)
+    for file, content in files.items():
+        write_text(file, content)
     return left_out
 
 
 def _measured(runs: RunGroup, columns: Mapping[str, str]) -> list[Row]:
     rows = [
-        Row("run", [f"seed {run.seed}", *(_show(_value_at(run.numbers, name)) for name in columns)])
-        for run in runs.runs
+        Row("run", [f"seed {run.seed}", *(show(_value_at(run.numbers, name)) for name in columns)]) for run in runs.runs
     ]
     if len(rows) > 1:
-        rows.append(Row("mean", [f"mean of {len(rows)}", *(_spread(runs.numbers(name)) for name in columns)]))
+        rows.append(Row("mean", [f"mean of {len(rows)}", *(spread(runs.numbers(name)) for name in columns)]))
     return rows
 
 
@@ -542,49 +545,6 @@ def _value_at(numbers: Mapping[str, Any], name: str) -> Any:
         else:
             return None
     return value
-
-
-def is_number(value: Any) -> bool:
-    """Whether this is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _show(value: Any, form: str = "") -> str:
-    if not is_number(value):
-        return "–" if value is None else str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    return _tidy(f"{value:{form or _form(value)}}")
-
-
-def _spread(values: Sequence[Any]) -> str:
-    """``mean ± deviation`` with as many decimals as suit the mean; a dash if a value is missing."""
-    if not values or not all(is_number(value) for value in values):
-        return "–"
-    mean = statistics.fmean(values)
-    if len(values) == 1:
-        return _show(values[0])
-    deviation = statistics.stdev(values)
-    form = _form(max(abs(mean), deviation))
-    if form == ".1e" and not deviation:
-        return f"{_show(mean)} ± 0"
-    return f"{_tidy(f'{mean:{form}}')} ± {_tidy(f'{deviation:{form}}')}"
-
-
-def _form(number: float) -> str:
-    size = abs(number)
-    if size >= 100:
-        return ",.0f"
-    if size >= 1:
-        return ".2f"
-    if size >= 1e-3:
-        return f".{2 - math.floor(math.log10(size))}f"
-    return ".1e" if size else ".0f"
-
-
-def _tidy(text: str) -> str:
-    """Exponents without zeros in front; a true minus sign."""
-    return re.sub(r"e([+-])0?", lambda match: "e−" if match[1] == "-" else "e", text).replace("-", "−")
 
 
 def _ranges(seeds: Sequence[int]) -> str:
@@ -628,22 +588,18 @@ def _unique(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
 def _main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m equilatent.bench.tables", description=__doc__)
     parser.add_argument("runs", nargs="*", type=Path, help="folders of runs whose finished records are kept")
     parser.add_argument("--records", type=Path, default=Path("results/experiments"), help="where records are kept")
-    parser.add_argument("--page", type=Path, default=Path("docs/experiments.md"), help="the page with the tables")
+    parser.add_argument("--pages", nargs="+", type=Path, default=PAGES, help="the pages with the tables")
     options = parser.parse_args(arguments)
     try:
         runs, left_out = read_runs(options.runs)
         for run in runs:
             name = run.path.name if run.path.is_dir() else run.path.stem
             write_json(options.records / f"{name}.json", slim(run.record))
-        left_out += write_page(options.page, options.records)
+        left_out += write_pages(options.pages, options.records)
     except (EquilatentError, OSError) as error:
         print(f"equilatent: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.actions import Action, SupportsAction
+from equilatent.bench.comparison import Comparison
 from equilatent.bench.config import RunConfig
 from equilatent.bench.data import WINDOWS, DigitPairs, ImageData, digit_pairs, mnist
 from equilatent.bench.experiments.learned import held_out
@@ -169,7 +170,7 @@ class DdmnistRecipe(Recipe):
             found = {
                 "test_accuracy": 1 - moved["error"],
                 "test_accuracy_plain": 1 - plain["error"],
-                "test_loss": moved["task"],
+                "test_task": moved["task"],
             }
             x = self.evaluation["test"].images[:_MEASURED]
             output = eq.metrics.invariance_error(self.model, self.input, x, batch_size=_BLOCK)
@@ -293,4 +294,13 @@ DDMNIST = Experiment(
     },
     published=_published(),
     criterion="error",
+    comparison=Comparison(
+        "test_accuracy",
+        "ours",
+        "cnn",
+        {
+            "output_centred_by_element": "Equivariance error of the output",
+            "latent_centred_by_element": "Equivariance error of the latent",
+        },
+    ),
 )

@@ -67,7 +67,8 @@ class LearnedConfig(RunConfig):
             try:
                 start = _start(group, self.start)
             except RepresentationError as error:
-                wrong.append(f"--start should be {', '.join(get_args(Start))} or a sum of irreps: {error}")
+                choices = ", ".join(get_args(Start))
+                wrong.append(f"--start {self.start!r} should be {choices} or a sum of irreps: {error}")
             else:
                 if not isinstance(start, str) and start.dim != self.features:
                     wrong.append(f"--start {self.start!r} has dimension {start.dim}, not --features {self.features}")
