@@ -26,7 +26,7 @@ class DigitPairs:
     """Pairs of digits.
 
     Attributes:
-        images: normalised, float32 [N, 1, 56, 56], with the digits in `WINDOWS`.
+        images: normalised, float32 [N, 1, 56, 56], with the digits in ``WINDOWS``.
         classes: 10·left + right, LongTensor [N].
     """
 
