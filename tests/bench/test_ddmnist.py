@@ -143,6 +143,34 @@ def test_cnn_trains_on_moved_images_alone(data: ImageData, monkeypatch: pytest.M
     assert set(terms) == {"loss", "task"}
 
 
+@pytest.mark.parametrize("method", ["scnn", "restriction", "rpp", "pscnn"])
+def test_other_systems_train_on_the_same_loss_with_their_penalty(
+    method: str, data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(data, monkeypatch, method=method, group="D1")
+    made.model.eval()
+    loss, terms = made.loss(torch.arange(4))
+    x = made.input(made.train.images[:4], made.group.sample(4, generator=torch.Generator().manual_seed(3)))
+    task = F.cross_entropy(made.model(x), made.train.classes[:4])
+    penalty = made.model.penalty()  # type: ignore[operator]
+    assert loss.item() == pytest.approx((task + penalty).item(), rel=1e-5)
+    # At the start λ is uniform, of which its penalty wants nothing.
+    assert (terms["penalty"].item() > 0) == (method == "rpp")
+    loss.backward()
+    assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in made.model.parameters())
+    final = made.final()
+    assert ("degrees" in final) == (method == "pscnn")
+    assert set(final["output_centred_by_element"]) == {made.group.name(g) for g in range(4)}
+
+
+def test_scnn_cannot_tell_a_mirror_of_the_whole_image(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(data, monkeypatch, method="scnn", group="D1")
+    made.model.eval()
+    x = torch.randn(4, 1, 56, 56)
+    torch.testing.assert_close(made.model(x.flip(-1)), made.model(x), rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(made.model(made.input(x, torch.full((4,), made.group["s_1"]))), made.model(x), atol=1e-3)
+
+
 def test_published_settings() -> None:
     rates = {(m, g): DdmnistConfig(method=m, group=g).resolved().rate for m in ("cnn", "ours") for g in DDMNIST.groups}
     assert rates == {

@@ -8,12 +8,12 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from equilatent.actions import Action
+from equilatent.actions import Action, SupportsAction
 from equilatent.errors import ActionError, LatentError, NonFiniteError
 from equilatent.groups import Group
 from equilatent.reps import Representation
 
-__all__ = ["Distance", "check_batch", "latent_errors", "not_finite", "of_group", "scalar_loss", "weight"]
+__all__ = ["Distance", "check_batch", "latent_errors", "moved_pair", "not_finite", "of_group", "scalar_loss", "weight"]
 
 Distance: TypeAlias = Literal["mse", "relative", "centred"]
 
@@ -44,6 +44,12 @@ def of_group(group: Group, name: str, action: Any) -> Any:
             "Make all of them with the same group."
         )
     return action
+
+
+def moved_pair(input: SupportsAction, output: SupportsAction, x: Tensor, y: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """(ρ_X(g) x, ρ_Y(g) y); of an autoencoder, whose target is its input, moved once."""
+    moved = input(x, g)
+    return moved, moved if y is x and output is input else output(y, g)
 
 
 def scalar_loss(task_loss: Callable[[Any, Tensor], Tensor], output: Any, target: Tensor) -> Tensor:

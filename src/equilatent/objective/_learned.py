@@ -13,7 +13,15 @@ from equilatent._layers import check_latent, run_replacing, run_with_layers
 from equilatent.actions import SupportsAction
 from equilatent.errors import LatentError, RepresentationError
 from equilatent.objective._algebra import algebra_loss
-from equilatent.objective._common import check_batch, latent_errors, not_finite, of_group, scalar_loss, weight
+from equilatent.objective._common import (
+    check_batch,
+    latent_errors,
+    moved_pair,
+    not_finite,
+    of_group,
+    scalar_loss,
+    weight,
+)
 from equilatent.reps import LearnedRepresentation
 
 __all__ = ["LearnedObjective", "LearnedTerms"]
@@ -153,7 +161,7 @@ class LearnedObjective(nn.Module):
         if g is None:
             g = self.group.sample(len(x), generator=self.generator, device=x.device)
         name = self.layer or "latent"
-        moved_x = self.input(x, g)
+        moved_x, moved_y = moved_pair(self.input, self.output, x, y, g)
         if isinstance(model, tuple):
             if self.layer is not None:
                 raise LatentError("layer names a layer of one module; for an (encoder, decoder) pair leave it out.")
@@ -170,7 +178,7 @@ class LearnedObjective(nn.Module):
             expected = self._act(latents[self.layer], g)
             moved_output = run_replacing(model, x, self.layer, expected)
         task = scalar_loss(self.task_loss, plain_output, y)
-        moved_task = scalar_loss(self.task_loss, moved_output, self.output(y, g))
+        moved_task = scalar_loss(self.task_loss, moved_output, moved_y)
         errors = latent_errors(expected, moved_latent)
         algebra = self.algebra(self.rho)
         loss = (

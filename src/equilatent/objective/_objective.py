@@ -14,7 +14,16 @@ from equilatent._layers import check_latent, evaluating, run_with_layers
 from equilatent.actions import Action, FunctionAction, SupportsAction
 from equilatent.errors import ActionError, LatentError, RepresentationError
 from equilatent.groups import Group
-from equilatent.objective._common import Distance, check_batch, latent_errors, not_finite, of_group, scalar_loss, weight
+from equilatent.objective._common import (
+    Distance,
+    check_batch,
+    latent_errors,
+    moved_pair,
+    not_finite,
+    of_group,
+    scalar_loss,
+    weight,
+)
 from equilatent.objective._describe import describe_objective
 from equilatent.reps import Representation, padded_regular
 
@@ -194,8 +203,9 @@ class Objective(nn.Module):
         """
         check_batch(x, y)
         rows, g = self._pairs(len(x), x.device, g)
-        moved_x = self.input(x if rows is None else x[rows], g)
-        moved_y = self.output(y if rows is None else y[rows], g)
+        source_x = x if rows is None else x[rows]
+        source_y = source_x if y is x else y if rows is None else y[rows]
+        moved_x, moved_y = moved_pair(self.input, self.output, source_x, source_y, g)
         if self.passes == "joint":
             both, latents = self._run(model, torch.cat([x, moved_x]))
             plain_output, moved_output = _split(both, len(x))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.actions import Action, SupportsAction
+from equilatent.bench.baselines import ddmnist_pscnn, ddmnist_restriction, ddmnist_rpp, ddmnist_scnn
 from equilatent.bench.comparison import Comparison
 from equilatent.bench.config import RunConfig
 from equilatent.bench.data import WINDOWS, DigitPairs, ImageData, digit_pairs, mnist
@@ -183,9 +184,9 @@ class DdmnistRecipe(Recipe):
                     self.model, self.input, actions, x, layer=layers, batch_size=_BLOCK
                 )
                 found |= _errors("latent", errors["encoder"]) | _errors("norm", errors["head.0"])
-            degrees = getattr(self.model, "degrees", None)  # of equivariance, of a system that learns them
-            if degrees is not None:
-                found["degrees"] = degrees()
+            degrees = getattr(self.model, "degrees", dict)()  # of equivariance, of a system that learns them
+            if degrees:
+                found["degrees"] = degrees
         return found
 
     def _pairs(self, digits: Tensor, labels: Tensor, count: int, seed: int, limit: int | None = None) -> DigitPairs:
@@ -250,11 +251,12 @@ def _errors(name: str, error: eq.metrics.EquivarianceError) -> dict[str, Any]:
 
 #: What each system is, and its network for the group of one digit and the features of the latent.
 _METHODS: Mapping[str, tuple[str, Callable[[Group, int], nn.Module]]] = {
-    "cnn": ("the network alone, on moved images", lambda group, features: ddmnist_cnn(features)),
-    "ours": (
-        "the network with the regular representation on its latent",
-        lambda group, features: ddmnist_cnn(features),
-    ),
+    "cnn": ("the CNN alone, on moved images", lambda group, features: ddmnist_cnn(features)),
+    "scnn": ("steerable convolutions, invariant to the group of the whole image", ddmnist_scnn),
+    "restriction": ("the same, restricted to no symmetry behind the fourth block", ddmnist_restriction),
+    "rpp": ("each layer an equivariant path and a free one, with a prior on both", ddmnist_rpp),
+    "pscnn": ("each layer learns to which elements it is equivariant", ddmnist_pscnn),
+    "ours": ("the CNN with a representation on its latent", lambda group, features: ddmnist_cnn(features)),
 }
 
 
