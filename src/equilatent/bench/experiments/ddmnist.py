@@ -168,7 +168,7 @@ class DdmnistRecipe(Recipe):
         """On the test pairs, moved and not: accuracy and loss; and the errors of equivariance on some of the moved ones."""
         with torch.no_grad():
             moved, plain = self._evaluate("test"), self._evaluate("test_plain")
-            found = {
+            found: dict[str, Any] = {
                 "test_accuracy": 1 - moved["error"],
                 "test_accuracy_plain": 1 - plain["error"],
                 "test_task": moved["task"],
@@ -184,7 +184,9 @@ class DdmnistRecipe(Recipe):
                     self.model, self.input, actions, x, layer=layers, batch_size=_BLOCK
                 )
                 found |= _errors("latent", errors["encoder"]) | _errors("norm", errors["head.0"])
-            degrees = getattr(self.model, "degrees", dict)()  # of equivariance, of a system that learns them
+            degrees: dict[str, float] = getattr(
+                self.model, "degrees", dict
+            )()  # of equivariance, of a system that learns them
             if degrees:
                 found["degrees"] = degrees
         return found
