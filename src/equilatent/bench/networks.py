@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-__all__ = ["ddmnist_cnn", "medmnist3d_cnn", "smoke_cnn"]
+__all__ = ["classification_head", "ddmnist_cnn", "medmnist3d_cnn", "smoke_cnn"]
 
 
 def ddmnist_cnn(features: int = 66, classes: int = 100) -> nn.Sequential:
@@ -39,7 +39,7 @@ def ddmnist_cnn(features: int = 66, classes: int = 100) -> nn.Sequential:
         nn.Conv2d(6 * c, features, 1),
         nn.Flatten(),
     )
-    return nn.Sequential(OrderedDict(encoder=encoder, head=_classifier(features, classes)))
+    return nn.Sequential(OrderedDict(encoder=encoder, head=classification_head(features, classes)))
 
 
 def medmnist3d_cnn(classes: int = 2, *, width: int = 6) -> nn.Sequential:
@@ -83,7 +83,7 @@ def medmnist3d_cnn(classes: int = 2, *, width: int = 6) -> nn.Sequential:
         ),
         nn.Flatten(),
     )
-    return nn.Sequential(OrderedDict(encoder=encoder, head=_classifier(8 * c, classes)))
+    return nn.Sequential(OrderedDict(encoder=encoder, head=classification_head(8 * c, classes)))
 
 
 def smoke_cnn(frames: int = 10, *, width: int = 92) -> nn.Sequential:
@@ -120,5 +120,6 @@ class _Residual(nn.Module):
         return total
 
 
-def _classifier(features: int, classes: int) -> nn.Sequential:
+def classification_head(features: int, classes: int) -> nn.Sequential:
+    """Class scores from features [B, features]: batch norm, ELU, a linear layer."""
     return nn.Sequential(nn.BatchNorm1d(features), nn.ELU(), nn.Linear(features, classes))

@@ -21,7 +21,7 @@ from equilatent.bench.baselines._layers import (
     SoftDisc,
     SteerableConv2d,
 )
-from equilatent.bench.networks import _classifier
+from equilatent.bench.networks import classification_head
 from equilatent.errors import GroupError
 from equilatent.groups import Group, cyclic, dihedral
 from equilatent.reps import Representation, defining, irreps, trivial
@@ -213,7 +213,7 @@ def _classifier_of(
             flatten=nn.Flatten(),
         )
     )
-    return BaselineClassifier(encoder, _classifier(features, classes))
+    return BaselineClassifier(encoder, classification_head(features, classes))
 
 
 def _field_parts(group: Group) -> tuple[Representation, ...]:
