@@ -65,9 +65,11 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         for experiment in EXPERIMENTS.values():
             print(f"{experiment.name}: {experiment.title} ({experiment.table})")
-            for kind, known in (("method", experiment.methods), ("group", experiment.groups)):
-                for name, description in known.items():
-                    print(f"  --{kind} {name.ljust(10)} {description}")
+            kinds = {"method": experiment.methods, "group": experiment.groups}
+            rows = [(f"--{kind} {name}", words) for kind, known in kinds.items() for name, words in known.items()]
+            width = max(len(option) for option, _ in rows)
+            for option, words in rows:
+                print(f"  {option.ljust(width)}  {words}")
 
     @app.command(name="data")
     def data(names: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, data: Path | None = None) -> None:

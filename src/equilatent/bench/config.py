@@ -43,7 +43,7 @@ class RunConfig:
     min_change: float = 0.001
     """The least decrease of the validation loss that counts as an improvement."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """Arithmetic of the network; bf16-mixed is faster on most processors."""
+    """Arithmetic of the network; bf16-mixed is faster where the processor has instructions for it, and slower elsewhere."""
     channels_last: bool = False
     """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
     device: str = "auto"

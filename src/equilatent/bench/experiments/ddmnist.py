@@ -255,7 +255,7 @@ def _errors(name: str, error: eq.metrics.EquivarianceError) -> dict[str, Any]:
 _METHODS: Mapping[str, tuple[str, Callable[[Group, int], nn.Module]]] = {
     "cnn": ("the CNN alone, on moved images", lambda group, features: ddmnist_cnn(features)),
     "scnn": ("steerable convolutions, invariant to the group of the whole image", ddmnist_scnn),
-    "restriction": ("the same, restricted to no symmetry behind the fourth block", ddmnist_restriction),
+    "restriction": ("SCNN with no symmetry imposed behind the fourth block", ddmnist_restriction),
     "rpp": ("each layer an equivariant path and a free one, with a prior on both", ddmnist_rpp),
     "pscnn": ("each layer learns to which elements it is equivariant", ddmnist_pscnn),
     "ours": ("the CNN with a representation on its latent", lambda group, features: ddmnist_cnn(features)),
