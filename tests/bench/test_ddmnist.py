@@ -143,6 +143,22 @@ def test_cnn_trains_on_moved_images_alone(data: ImageData, monkeypatch: pytest.M
     assert set(terms) == {"loss", "task"}
 
 
+@pytest.mark.parametrize("method", ["cnn", "ours"])
+def test_a_small_set_is_learned_by_heart(method: str, data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recipe(data, monkeypatch, method=method, group="D1", rate=0.01, limit=20)
+    few = torch.arange(8)
+    made.train.images[few] += torch.randn(8, 1, 56, 56, generator=torch.Generator().manual_seed(1))
+    optimiser = made.optimiser()
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss, terms = made.loss(few)
+        loss.backward()
+        optimiser.step()
+    # Moved by elements drawn afresh in every step, so all four images of each pair are known.
+    assert terms["task"] < 0.1
+    assert (made.model(made.train.images[few]).argmax(1) == made.train.classes[few]).all()
+
+
 @pytest.mark.parametrize("method", ["scnn", "restriction", "rpp", "pscnn"])
 def test_other_systems_train_on_the_same_loss_with_their_penalty(
     method: str, data: ImageData, monkeypatch: pytest.MonkeyPatch
