@@ -86,7 +86,7 @@ def run(experiment: Experiment, config: RunConfig, seed: int, *, progress: bool 
     if ranks is not None and ranks.global_rank() > 0:
         place = _place(folder, config)
         if place is not None:
-            _carry_out(experiment, config, seed, place, progress, ranks)
+            _carry_out(experiment, config, seed, place, False, ranks)
         return {}
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
