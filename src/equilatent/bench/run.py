@@ -37,6 +37,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from equilatent._seeds import combined_seed
+from equilatent.bench.allocator import keep_freed_memory
 from equilatent.bench.config import RunConfig, pick_device
 from equilatent.bench.processes import Worker, wait_for
 from equilatent.bench.recipe import Experiment, Recipe
@@ -220,6 +221,8 @@ def _carry_out(
 ) -> None:
     """Train, then write the record."""
     device = pick_device(config.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     if device.type == "cuda" and config.devices * config.nodes > 1:
         device = torch.device("cuda", ranks.local_rank())
         torch.cuda.set_device(device)
