@@ -28,5 +28,6 @@ def faults(how: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 def test_pages_are_not_taken_anew() -> None:
-    # Ten times 48 MB; smaller blocks glibc keeps by itself after a while. How large a page is depends on the system.
-    assert 10 * faults("keep") < faults("give back")
+    # Ten times 48 MB; smaller blocks glibc keeps by itself after a while. How large a page is depends on the system, and
+    # whether the kept memory is all new when it is first used depends on what is beside it.
+    assert 4 * faults("keep") < faults("give back")
