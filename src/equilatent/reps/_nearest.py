@@ -205,6 +205,8 @@ def copies_of_regular(group: Group, counts: Mapping[str, float]) -> tuple[float,
 def describe_multiplicities(group: Group, counts: Mapping[str, float], *, algebra_loss: float | None = None) -> str:
     """Multiplicities of complex irreps in one line, compared with copies of the regular representation.
 
+    They are called so many times regular only if no irrep is further from that than by half of the copies.
+
     Args:
         group: the group.
         counts: how often each complex irrep occurs, by name.
@@ -217,11 +219,14 @@ def describe_multiplicities(group: Group, counts: Mapping[str, float], *, algebr
     >>> counts = {"trivial": 5.021, "sign": 4.99, "standard": 9.99}  # run 5 of the paper's Table 2
     >>> print(eq.reps.describe_multiplicities(eq.groups.dihedral(3), counts, algebra_loss=3e-6))
     5.00 × regular: trivial 5.02, sign 4.99, standard 9.99; algebra loss 3.0e-06
+    >>> print(eq.reps.describe_multiplicities(eq.groups.cyclic(2), {"trivial": 42, "sign": 0}))
+    not regular, up to 21.00 copies away from 21.00 × regular: trivial 42.00, sign 0.00
     """
-    copies, _ = copies_of_regular(group, counts)
+    copies, difference = copies_of_regular(group, counts)
+    away = "" if difference <= copies / 2 else f"not regular, up to {difference:.2f} copies away from "
     listed = ", ".join(f"{name} {value:.2f}" for name, value in counts.items())
     behind = "" if algebra_loss is None else f"; algebra loss {algebra_loss:.1e}"
-    return f"{copies:.2f} × regular: {listed}{behind}"
+    return f"{away}{copies:.2f} × regular: {listed}{behind}"
 
 
 def _stack(arrays: Mapping[str, np.ndarray], dim: int) -> np.ndarray:
