@@ -42,11 +42,8 @@ def test_the_page_shows_the_record() -> None:
     page = module("page")
     parts = page.load()
     shown = page.blocks(page.PAGE.read_text("utf-8"))
-    assert set(shown) == set(module("__main__").PARTS)
-    # The place of a part that has not been measured yet is empty.
-    assert {name: block for name, block in shown.items() if block} == {
-        name: page.render_block(part) for name, part in parts.items()
-    }
+    assert set(shown) == set(parts) == set(module("__main__").PARTS)
+    assert shown == {name: page.render_block(part) for name, part in parts.items()}
 
 
 @pytest.mark.parametrize(
