@@ -224,6 +224,7 @@ def test_latents_of_the_ablation(latent: str) -> None:
     ("fields", "message"),
     [
         ({"features": 48}, "--features 48 should be at least 64"),
+        ({"features": 3, "latent": "defining"}, "--features 3 should be at least 4"),
         ({"strength": -1.0}, "--strength -1.0"),
         ({"shifted_weight": 1.5}, "--shifted-weight 1.5"),
         ({"pair_fraction": 0.0}, "--pair-fraction 0.0"),

@@ -420,8 +420,10 @@ def sentence(run: Run) -> str:
         copies, off = numbers.get("copies_of_regular"), numbers.get("distance_from_regular")
         near = f"{copies:.1f} × regular" if is_number(copies) else "multiplicities"
         if is_number(copies) and is_number(off):
-            within = f"{near}, each irrep within {show(off)} copies"
-            near = within if off <= copies / 2 else f"not regular, up to {show(off)} copies away from {near}"
+            if eq.reps.is_near_regular(copies, off):
+                near += f", each irrep within {show(off)} copies"
+            else:
+                near = f"not regular, up to {show(off)} copies away from {near}"
         parts.append(f"{near}: " + ", ".join(f"{name} {show(value, '.2f')}" for name, value in counts.items()))
     for name in ("test_accuracy", "relator_loss", "test_equivariance"):
         if is_number(numbers.get(name)):

@@ -21,6 +21,7 @@ from equilatent.reps._nearest import (
     NearestRoots,
     copies_of_regular,
     describe_multiplicities,
+    is_near_regular,
     nearest_representation,
     nearest_roots,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "irrep",
     "irreps",
     "is_isomorphic",
+    "is_near_regular",
     "is_representation",
     "isotypic_projector",
     "multiple",

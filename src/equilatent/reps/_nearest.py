@@ -25,6 +25,7 @@ __all__ = [
     "NearestRoots",
     "copies_of_regular",
     "describe_multiplicities",
+    "is_near_regular",
     "nearest_representation",
     "nearest_roots",
 ]
@@ -202,10 +203,19 @@ def copies_of_regular(group: Group, counts: Mapping[str, float]) -> tuple[float,
     return copies, max(abs(counts[name] / value - copies) for name, value in whole.items())
 
 
+def is_near_regular(copies: float, difference: float) -> bool:
+    """Whether what `copies_of_regular` returns may be called so many times regular: no irrep is off by more than half of it.
+
+    >>> is_near_regular(5.0, 0.02), is_near_regular(21.0, 21.0)
+    (True, False)
+    """
+    return difference <= copies / 2
+
+
 def describe_multiplicities(group: Group, counts: Mapping[str, float], *, algebra_loss: float | None = None) -> str:
     """Multiplicities of complex irreps in one line, compared with copies of the regular representation.
 
-    They are called so many times regular only if no irrep is further from that than by half of the copies.
+    They are called so many times regular only if `is_near_regular`.
 
     Args:
         group: the group.
@@ -223,7 +233,7 @@ def describe_multiplicities(group: Group, counts: Mapping[str, float], *, algebr
     not regular, up to 21.00 copies away from 21.00 × regular: trivial 42.00, sign 0.00
     """
     copies, difference = copies_of_regular(group, counts)
-    away = "" if difference <= copies / 2 else f"not regular, up to {difference:.2f} copies away from "
+    away = "" if is_near_regular(copies, difference) else f"not regular, up to {difference:.2f} copies away from "
     listed = ", ".join(f"{name} {value:.2f}" for name, value in counts.items())
     behind = "" if algebra_loss is None else f"; algebra loss {algebra_loss:.1e}"
     return f"{away}{copies:.2f} × regular: {listed}{behind}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,36 @@ __all__ = [
 ]
 
 
-class SteerableConv2d(nn.Module):
+class _ExpandedConv2d(nn.Module, ABC):
+    """A convolution whose kernel is expanded from weights on a basis."""
+
+    expansion: Expansion
+    bias: InvariantBias | None
+
+    def __init__(
+        self, inputs: FieldType, outputs: FieldType, size: int, stride: int, padding: int, elements: list[list[int]]
+    ) -> None:
+        super().__init__()
+        self.expansion = Expansion(inputs, outputs, size, elements)
+        self.stride, self.padding = stride, padding
+
+    @abstractmethod
+    def kernel(self) -> Tensor:
+        """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, size]."""
+
+    def extra_repr(self) -> str:
+        """The fields and the geometry."""
+        expansion = self.expansion
+        fields = f"{expansion.inputs.representation.label} → {expansion.outputs.representation.label}"
+        return f"{fields}, size={expansion.size}, stride={self.stride}, padding={self.padding}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve x [B, inputs.dim, H, W]."""
+        _check_image(x, self.expansion.inputs.dim, self.expansion.size, self.stride, self.padding)
+        return F.conv2d(x, self.kernel(), self.bias() if self.bias else None, self.stride, self.padding)
+
+
+class SteerableConv2d(_ExpandedConv2d):
     """A convolution that is exactly equivariant: its kernels are sums of `kernel_basis` elements, its bias is invariant.
 
     There is one weight for each element of the basis and each pair of parts. An element has norm √dim of the part it
@@ -63,13 +93,11 @@ class SteerableConv2d(nn.Module):
     def __init__(
         self, inputs: FieldType, outputs: FieldType, size: int, *, stride: int = 1, padding: int = 0, bias: bool = True
     ) -> None:
-        super().__init__()
         vectors = [
             [invariant_vectors(space) * math.sqrt(sigma.dim) for space in spaces]
             for (sigma, _), spaces in zip(outputs.blocks, _kernel_spaces(inputs, outputs, size), strict=True)
         ]
-        self.expansion = Expansion(inputs, outputs, size, [[len(basis) for basis in row] for row in vectors])
-        self.stride, self.padding = stride, padding
+        super().__init__(inputs, outputs, size, stride, padding, [[len(basis) for basis in row] for row in vectors])
         self.bases = ExactTable(torch.cat([sample_kernels(basis, size).flatten() for row in vectors for basis in row]))
         self.weight = nn.Parameter(torch.empty(sum(self.expansion.weights())))
         self.bias = InvariantBias(outputs) if bias else None
@@ -80,22 +108,13 @@ class SteerableConv2d(nn.Module):
         with torch.no_grad():
             self.weight.normal_().mul_(self.expansion.deviations().to(self.weight))
 
-    def extra_repr(self) -> str:
-        """The fields and the geometry."""
-        return _describe(self.expansion, self.stride, self.padding)
-
     def kernel(self) -> Tensor:
         """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, size]."""
         with torch.autocast(self.weight.device.type, enabled=False):
             return self.expansion.kernel(self.weight, self.bases.value)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve x [B, inputs.dim, H, W]."""
-        _check_image(x, self.expansion.inputs.dim, self.expansion.size, self.stride, self.padding)
-        return F.conv2d(x, self.kernel(), self.bias() if self.bias else None, self.stride, self.padding)
 
-
-class PartialConv2d(nn.Module):
+class PartialConv2d(_ExpandedConv2d):
     """A convolution that learns how equivariant it is (Veefkind & Cesa 2024).
 
     There is one weight for each dimension of the space of all band-limited kernels, and a likelihood λ on the group. The
@@ -134,15 +153,13 @@ class PartialConv2d(nn.Module):
         bias: bool = True,
         likelihood: GroupLikelihood | None = None,
     ) -> None:
-        super().__init__()
         if likelihood is not None and likelihood.group != inputs.group:
             raise RepresentationError(
                 f"the likelihood is one on {likelihood.group.label}, but the fields are of {inputs.group.label}."
             )
-        self.stride, self.padding = stride, padding
-        self.likelihood = GroupLikelihood(inputs.group) if likelihood is None else likelihood
         spaces = _kernel_spaces(inputs, outputs, size)
-        self.expansion = Expansion(inputs, outputs, size, [[space.dim for space in row] for row in spaces])
+        super().__init__(inputs, outputs, size, stride, padding, [[space.dim for space in row] for row in spaces])
+        self.likelihood = GroupLikelihood(inputs.group) if likelihood is None else likelihood
         self._equivariant = [[_invariants(space) for space in row] for row in spaces]
         # The image of each unit vector under each element, on the grid: one row for each element.
         moved = [
@@ -160,20 +177,11 @@ class PartialConv2d(nn.Module):
         with torch.no_grad():
             self.weight.normal_().mul_(self.expansion.deviations(self._equivariant).to(self.weight))
 
-    def extra_repr(self) -> str:
-        """The fields and the geometry."""
-        return _describe(self.expansion, self.stride, self.padding)
-
     def kernel(self) -> Tensor:
         """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, size]."""
         with torch.autocast(self.weight.device.type, enabled=False):
             shares = self.likelihood.log_values().exp() / self.likelihood.group.order
             return self.expansion.kernel(self.weight, shares @ self.moved.value)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve x [B, inputs.dim, H, W]."""
-        _check_image(x, self.expansion.inputs.dim, self.expansion.size, self.stride, self.padding)
-        return F.conv2d(x, self.kernel(), self.bias() if self.bias else None, self.stride, self.padding)
 
 
 class ResidualPathwayConv2d(nn.Module):
@@ -374,11 +382,6 @@ def _kernel_spaces(inputs: FieldType, outputs: FieldType, size: int) -> list[lis
 def _invariants(rho: Representation) -> int:
     """The dimension of the space of invariant vectors."""
     return round(float(rho.character.mean()))
-
-
-def _describe(expansion: Expansion, stride: int, padding: int) -> str:
-    fields = f"{expansion.inputs.representation.label} → {expansion.outputs.representation.label}"
-    return f"{fields}, size={expansion.size}, stride={stride}, padding={padding}"
 
 
 def _check_channels(x: Tensor, channels: int) -> None:

@@ -11,6 +11,7 @@ from equilatent.bench.data._files import find_data_dir
 from equilatent.bench.data._images import ImageData
 from equilatent.bench.data._medmnist import medmnist3d
 from equilatent.bench.data._mnist import mnist
+from equilatent.bench.data._split import held_out
 from equilatent.bench.data._tmnist import (
     TYPEFACES,
     DigitViews,
@@ -35,6 +36,7 @@ __all__ = [
     "draw_views",
     "fetch",
     "find_data_dir",
+    "held_out",
     "medmnist3d",
     "mnist",
     "random_views",

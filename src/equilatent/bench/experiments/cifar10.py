@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import equilatent as eq
-from equilatent.bench.data import ImageData, cifar10
-from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe, held_out
+from equilatent.bench.data import ImageData, cifar10, held_out
+from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
 from equilatent.bench.recipe import Experiment
 
 __all__ = ["CIFAR10"]

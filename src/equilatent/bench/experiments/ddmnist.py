@@ -16,8 +16,7 @@ from equilatent.actions import Action, SupportsAction
 from equilatent.bench.baselines import ddmnist_pscnn, ddmnist_restriction, ddmnist_rpp, ddmnist_scnn
 from equilatent.bench.comparison import Comparison
 from equilatent.bench.config import RunConfig
-from equilatent.bench.data import WINDOWS, DigitPairs, ImageData, digit_pairs, mnist
-from equilatent.bench.experiments.learned import held_out
+from equilatent.bench.data import WINDOWS, DigitPairs, ImageData, digit_pairs, held_out, mnist
 from equilatent.bench.group_names import group_of
 from equilatent.bench.networks import ddmnist_cnn
 from equilatent.bench.recipe import Experiment, Recipe
@@ -93,7 +92,9 @@ class DdmnistConfig(RunConfig):
         if not 0 < self.pair_fraction <= 1:
             wrong.append(f"--pair-fraction {self.pair_fraction} should be above 0 and at most 1")
         group = group_of(self.group)
-        least = group.order**2 if group and self.method == "ours" and self.latent == "regular" else 1
+        # One copy of the representation: the regular one, or the two planes that the digits lie in.
+        widths = {"regular": group.order**2 if group else 1, "defining": 4}
+        least = widths.get(self.latent, 1) if self.method == "ours" else 1
         if self.features < least:
             wrong.append(f"--features {self.features} should be at least {least}")
         return wrong

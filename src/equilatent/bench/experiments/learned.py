@@ -22,7 +22,7 @@ from equilatent.groups import Group
 from equilatent.objective import LearnedObjective, LearnedTerms, algebra_loss
 from equilatent.reps import LearnedRepresentation, Representation, Start
 
-__all__ = ["METHODS", "LearnedConfig", "LearnedRecipe", "describe_learned", "held_out"]
+__all__ = ["METHODS", "LearnedConfig", "LearnedRecipe", "describe_learned"]
 
 #: The control tells what the algebra loss makes of the matrices by itself, from the same start with as many steps: what a
 #: trained representation shares with it, neither the data nor the network asked for.
@@ -204,13 +204,6 @@ class LearnedRecipe(Recipe):
 
 def _start(group: Group, text: str) -> Start | Representation:
     return text if text in get_args(Start) else eq.reps.parse(group, text, field="real")  # type: ignore[return-value]
-
-
-def held_out(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Which of so many samples are for training, and the tenth that is for validation; the same for all seeds."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(0)).to(device)
-    size = max(1, count // 10)
-    return order[size:], order[:size]
 
 
 def describe_learned(rho: LearnedRepresentation) -> dict[str, Any]:

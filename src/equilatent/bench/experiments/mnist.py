@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.actions import Action
-from equilatent.bench.data import ImageData, mnist, turned
-from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe, held_out
+from equilatent.bench.data import ImageData, held_out, mnist, turned
+from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
 from equilatent.bench.recipe import Experiment
 
 __all__ = ["MNIST"]
