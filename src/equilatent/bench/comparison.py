@@ -21,10 +21,13 @@ __all__ = [
     "Comparison",
     "Picture",
     "Point",
+    "budget_of",
+    "by_budget",
     "comparison_of",
     "cross_table",
     "differences",
     "element_errors",
+    "margins",
     "pictures",
     "points",
     "welch",
@@ -40,12 +43,15 @@ class Comparison:
         method: the method whose difference from the baseline is told.
         baseline: the method that it is compared with.
         by_element: numbers of `Recipe.final` that map the name of each group element to an error, with their titles.
+        budget: fields of the configuration that say how much a system had to learn from; only systems that agree in them
+            are compared.
     """
 
     number: str
     method: str
     baseline: str
     by_element: Mapping[str, str] = field(default_factory=dict)
+    budget: Sequence[str] = ("limit",)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Point:
         x_deviation: standard deviation over the seeds; 0 for one.
         y: mean of the number that is compared.
         y_deviation: its standard deviation.
-        changed: whether the configuration is not the default one.
+        changed: whether more than the budget differs from the default configuration.
         paper: whether it is the paper's.
     """
 
@@ -85,11 +91,14 @@ class Point:
 
 @dataclass(frozen=True)
 class _System:
-    """A row of the cross table: the runs of one configuration on each group. Without runs it has only published numbers."""
+    """A row of the cross table: the runs of one configuration on each group. Without runs it has only published numbers.
+
+    It is plain if nothing but the budget was changed.
+    """
 
     method: str
     name: str
-    default: bool
+    plain: bool
     runs: Mapping[str, RunGroup]
 
 
@@ -98,51 +107,100 @@ def comparison_of(groups: Sequence[RunGroup]) -> Comparison | None:
     return groups[0].experiment.comparison if groups else None
 
 
+def by_budget(groups: Sequence[RunGroup], comparison: Comparison) -> list[list[RunGroup]]:
+    """The runs of one experiment, apart by their budgets, the default one first. The functions here take one such part."""
+    parts: dict[str, list[RunGroup]] = {}
+    for runs in groups:
+        parts.setdefault(budget_of([runs], comparison), []).append(runs)
+    return [parts[budget] for budget in sorted(parts)]
+
+
+def budget_of(groups: Sequence[RunGroup], comparison: Comparison) -> str:
+    """The budget of runs that agree in it, such as ``limit = 2500``; empty for the default one."""
+    changed = groups[0].changed
+    return ", ".join(f"{name} = {changed[name]}" for name in comparison.budget if name in changed)
+
+
 def cross_table(groups: Sequence[RunGroup], comparison: Comparison) -> Table:
     """A row for each system, and for each group what was measured beside what the paper has.
 
-    Published numbers stand in the row of the default configuration alone; where that was not run, beside a dash.
+    Published numbers stand in the row of the default configuration alone; where that was not run, beside a dash. For
+    another budget than the default one there are none.
 
     Args:
-        groups: runs of one experiment.
+        groups: runs of one experiment, on one budget.
         comparison: what is compared.
     """
     experiment = groups[0].experiment
-    names = _group_names(groups, comparison)
+    names, budget = _group_names(groups, comparison), budget_of(groups, comparison)
     rows = []
     for system in _systems(groups, comparison):
         cells = [system.name]
         for name in names:
-            runs = system.runs.get(name)
-            cells += [_measured(runs, comparison.number), _published(groups, system, name, comparison.number)]
-        sizes = [system.runs[name].numbers("parameters")[0] if name in system.runs else None for name in names]
-        printed = [_published(groups, system, name, "parameters") for name in names]
-        cells += [_listed([show(size) for size in sizes]), _listed(printed)]
+            cells.append(_measured(system.runs.get(name), comparison.number))
+            if not budget:
+                cells.append(_published(groups, system, name, comparison.number))
+        cells.append(
+            _listed([show(system.runs[n].numbers("parameters")[0] if n in system.runs else None) for n in names])
+        )
+        if not budget:
+            cells.append(_listed([_published(groups, system, name, "parameters") for name in names]))
         rows.append(Row("run" if system.runs else "paper", cells))
-    headings = [heading for name in names for heading in (name, f"{name}, paper")]
+    columns = [*names, "parameters"]
     number = experiment.columns.get(comparison.number, comparison.number)
-    title = f"{experiment.title}: {number}, mean ± deviation (number of seeds), beside the paper's mean (deviation)"
-    return Table(title, ["", *headings, "parameters", "parameters, paper"], rows)
+    title = ", ".join(filter(None, [experiment.title, budget])) + f": {number}, mean ± deviation (number of seeds)"
+    if budget:
+        return Table(title, ["", *columns], rows)
+    headings = [heading for name in columns for heading in (name, f"{name}, paper")]
+    return Table(f"{title}, beside the paper's mean (deviation)", ["", *headings], rows)
 
 
 def differences(groups: Sequence[RunGroup], comparison: Comparison) -> list[str]:
     """For each group, in words, how far the method is from the baseline.
 
-    Each configuration of the method is compared with the baseline changed in the same way, and the default one with every
+    Each configuration of the method is compared with the baseline changed in the same way, and the plain one with every
     configuration of the baseline. The combined deviation is √(s₁² + s₂²), that of the difference of two single runs.
     """
     systems = [system for system in _systems(groups, comparison) if system.runs]
     of_method = [system for system in systems if system.method == comparison.method]
     of_baseline = [system for system in systems if system.method == comparison.baseline]
     said = []
+    budget = budget_of(groups, comparison)
     for name in _group_names(groups, comparison):
         for ours in of_method:
             for theirs in of_baseline:
                 alike = ours.name.removeprefix(ours.method) == theirs.name.removeprefix(theirs.method)
-                if name in ours.runs and name in theirs.runs and (alike or ours.default):
+                if name in ours.runs and name in theirs.runs and (alike or ours.plain):
                     pair = [(s.name, s.runs[name].numbers(comparison.number)) for s in (ours, theirs)]
-                    said.append(f"{name}: {_difference(*pair)}")
+                    said.append(f"{', '.join(filter(None, [name, budget]))}: {_difference(*pair)}")
     return said
+
+
+def margins(groups: Sequence[RunGroup], comparison: Comparison) -> list[str] | None:
+    """By how much the plain configuration of the method is above each of these runs, also in combined deviations s.
+
+    Args:
+        groups: runs of one experiment on one group, on one budget.
+        comparison: what is compared.
+
+    Returns:
+        A text for each; None if the plain configuration of the method is not among them.
+    """
+    systems = [system for system in _systems(groups, comparison) if system.runs]
+    plain = next((s for s in systems if s.method == comparison.method and s.plain), None)
+    if plain is None:
+        return None
+    (runs,) = plain.runs.values()
+    return [_margin(runs, other, comparison.number) for other in groups]
+
+
+def _margin(runs: RunGroup, other: RunGroup, number: str) -> str:
+    first, second = runs.numbers(number), other.numbers(number)
+    if runs is other or not all(map(is_number, [*first, *second])):
+        return "–"
+    difference = statistics.fmean(first) - statistics.fmean(second)
+    deviation = math.hypot(*(statistics.stdev(v) for v in (first, second))) if min(len(first), len(second)) > 1 else 0
+    return show(difference, "+.3f") + (f" ({show(difference / deviation, '+.1f')} s)" if deviation else "")
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
@@ -169,7 +227,7 @@ def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float
 
 
 def points(groups: Sequence[RunGroup], comparison: Comparison, x: str) -> list[Point]:
-    """What is compared against another number, of each system and group that have both; the paper's last."""
+    """What is compared against another number, of each system and group that have both; the paper's last, on its budget."""
     found = []
     for system in _systems(groups, comparison):
         for name, runs in system.runs.items():
@@ -178,7 +236,9 @@ def points(groups: Sequence[RunGroup], comparison: Comparison, x: str) -> list[P
                 (at, wide), (high, tall) = (
                     (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for v in values
                 )
-                found.append(Point(system.method, name, at, wide, high, tall, changed=not system.default))
+                found.append(Point(system.method, name, at, wide, high, tall, changed=not system.plain))
+    if budget_of(groups, comparison):
+        return found
     for (method, group), printed in groups[0].experiment.published.items():
         place, height = _printed(printed.get(x)), _printed(printed.get(comparison.number))
         if place and height:
@@ -208,28 +268,32 @@ def pictures(groups: Sequence[RunGroup], comparison: Comparison) -> list[Picture
 
     experiment = groups[0].experiment
     heading = experiment.columns.get(comparison.number, comparison.number)
+    budget = budget_of(groups, comparison)
+    file = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(filter(None, [experiment.name, budget])))
+    suffix = f", {budget}" if budget else ""
     order = [system.method for system in _systems(groups, comparison)]
     made = []
     beside = "Systems with the same number stand side by side. Bars are the standard deviation over the seeds"
     machines = list(dict.fromkeys(_device(run.record) for runs in groups for run in runs.runs))
     made_on = "Times on different machines do not compare: " if len(machines) > 1 else "Made on "
-    small = "small: not the default configuration"
+    small = "small: a changed configuration"
+    paper = "" if budget else "; hollow: the paper's"
     # Minutes, so that the axis has whole numbers.
     for x, unit, words, caption in (
-        ("parameters", 1, "parameters", f"{beside}; hollow: the paper's; {small}."),
+        ("parameters", 1, "parameters", f"{beside}{paper}; {small}."),
         ("seconds", 60, "training time, minutes", f"{beside}; {small}. {made_on}{'; '.join(machines)}."),
     ):
         found = [replace(p, x=p.x / unit, x_deviation=p.x_deviation / unit) for p in points(groups, comparison, x)]
         figure = drawn.scatter(found, _group_names(groups, comparison), order, heading, words)
         if figure is not None:
-            title = f"{heading.capitalize()} against {words.partition(',')[0]}"
-            made.append(Picture(f"{experiment.name}-{x}", title, caption, figure))
+            title = f"{heading.capitalize()} against {words.partition(',')[0]}{suffix}"
+            made.append(Picture(f"{file}-{x}", title, caption, figure))
     for number, title in comparison.by_element.items():
         for group, errors in element_errors(groups, comparison, number).items():
             made.append(
                 Picture(
-                    f"{experiment.name}-{number}-{group}".replace("_", "-"),
-                    f"{title}, {group}",
+                    f"{file}-{number}-{group}".replace("_", "-"),
+                    f"{title}, {group}{suffix}",
                     "For each element, mean over the seeds. Centred: 0 is exactly equivariant, 1 as large as what tells "
                     "samples apart, about 2 what unrelated values have.",
                     drawn.elements(errors),
@@ -239,15 +303,15 @@ def pictures(groups: Sequence[RunGroup], comparison: Comparison) -> list[Picture
 
 
 def _systems(groups: Sequence[RunGroup], comparison: Comparison) -> list[_System]:
-    """The systems in the order of the methods, default configurations first, also those that only the paper has."""
-    experiment = groups[0].experiment
+    """The systems in the order of the methods, plain configurations first, also those that only the paper has."""
+    experiment, budget = groups[0].experiment, comparison.budget
     together: dict[str, list[RunGroup]] = {}
     for runs in groups:
         together.setdefault(json.dumps([runs.method, runs.changed, _stand_in(runs)], sort_keys=True), []).append(runs)
     systems = []
     for members in together.values():
         first = members[0]
-        name = first.system + (", stand-in data" if _stand_in(first) else "")
+        name = first.system(without=budget) + (", stand-in data" if _stand_in(first) else "")
         # The same configuration on other data is another row, and never the same one.
         rows: list[dict[str, RunGroup]] = []
         for runs in members:
@@ -255,16 +319,17 @@ def _systems(groups: Sequence[RunGroup], comparison: Comparison) -> list[_System
             if row is None:
                 rows.append(row := {})
             row[runs.group] = runs
-        default = not first.changed and not _stand_in(first)
+        plain = not set(first.changed) - set(budget) and not _stand_in(first)
         for number, row in enumerate(rows):
             other = f", other data {number}" if number else ""
-            systems.append(_System(first.method, name + other, default and not number, row))
-    printed = [method for (method, _), numbers in experiment.published.items() if comparison.number in numbers]
+            systems.append(_System(first.method, name + other, plain and not number, row))
+    published = {} if budget_of(groups, comparison) else experiment.published
+    printed = [method for (method, _), numbers in published.items() if comparison.number in numbers]
     methods = list(dict.fromkeys([*experiment.methods, *printed, *(system.method for system in systems)]))
-    shown = {system.method for system in systems if system.default}
+    shown = {system.method for system in systems if system.plain}
     systems += [_System(method, method, True, {}) for method in dict.fromkeys(printed) if method not in shown]
     # Sorted stably: configurations of a method stay in the order of the runs.
-    return sorted(systems, key=lambda system: (methods.index(system.method), not system.default))
+    return sorted(systems, key=lambda system: (methods.index(system.method), not system.plain))
 
 
 def _stand_in(runs: RunGroup) -> str:
@@ -272,10 +337,11 @@ def _stand_in(runs: RunGroup) -> str:
 
 
 def _group_names(groups: Sequence[RunGroup], comparison: Comparison) -> list[str]:
-    """The groups that were run or that the paper has, in the order of the experiment."""
+    """The groups that were run or, on its budget, that the paper has, in the order of the experiment."""
     experiment = groups[0].experiment
     present = [runs.group for runs in groups]
-    present += [group for (_, group), numbers in experiment.published.items() if comparison.number in numbers]
+    if not budget_of(groups, comparison):
+        present += [group for (_, group), numbers in experiment.published.items() if comparison.number in numbers]
     return list(dict.fromkeys([*(name for name in experiment.groups if name in present), *present]))
 
 
@@ -285,7 +351,7 @@ def _measured(runs: RunGroup | None, number: str) -> str:
 
 
 def _published(groups: Sequence[RunGroup], system: _System, group: str, number: str) -> str:
-    if not system.default:
+    if not system.plain:
         return ""
     printed = groups[0].experiment.published.get((system.method, group), {}).get(number, "–")
     return printed if isinstance(printed, str) else spread([float(value) for value in printed])

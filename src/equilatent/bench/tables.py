@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +18,17 @@ import equilatent as eq
 from equilatent.bench._page import as_svg
 from equilatent.bench._table import Row, Table, escaped, is_number, show, spread
 from equilatent.bench.blocks import BlockError, blocks, replace_blocks
-from equilatent.bench.comparison import Picture, comparison_of, cross_table, differences, pictures
+from equilatent.bench.comparison import (
+    Comparison,
+    Picture,
+    budget_of,
+    by_budget,
+    comparison_of,
+    cross_table,
+    differences,
+    margins,
+    pictures,
+)
 from equilatent.bench.config import digest_of
 from equilatent.bench.experiments import EXPERIMENTS
 from equilatent.bench.group_names import group_of
@@ -37,6 +47,7 @@ __all__ = [
     "experiment_block",
     "group_runs",
     "is_number",
+    "making_table",
     "multiplicity_table",
     "provenance",
     "read_runs",
@@ -177,16 +188,17 @@ class RunGroup:
     @property
     def name(self) -> str:
         """What tells this group of runs from others."""
-        return ", ".join([self.method, self.group, *self._changes])
+        changes = self.system().removeprefix(self.method)
+        return f"{self.method}, {self.group}{changes}"
 
-    @property
-    def system(self) -> str:
-        """What tells this group of runs from others of the same group: the method and what was changed."""
-        return ", ".join([self.method, *self._changes])
+    def system(self, without: Collection[str] = ()) -> str:
+        """What tells this group of runs from others of the same group: the method and what was changed.
 
-    @property
-    def _changes(self) -> list[str]:
-        return [f"{name} = {value}" for name, value in self.changed.items()]
+        Args:
+            without: fields of the configuration that are told elsewhere.
+        """
+        changes = [f"{name} = {value}" for name, value in self.changed.items() if name not in without]
+        return ", ".join([self.method, *changes])
 
     @property
     def description(self) -> str:
@@ -392,23 +404,64 @@ def multiplicity_table(runs: RunGroup) -> Table | None:
 
 
 def summary_tables(groups: Sequence[RunGroup]) -> list[Table]:
-    """For each experiment and group that was run in several configurations, a table with a row of means for each."""
-    together: dict[tuple[str, str], list[RunGroup]] = {}
+    """A table for each experiment, group and budget, with a row of means for each configuration.
+
+    Of an experiment that compares nothing only those with several configurations.
+    """
+    together: dict[tuple[str, str, str], list[RunGroup]] = {}
     for runs in groups:
-        together.setdefault((runs.experiment.name, runs.group), []).append(runs)
-    return [_summary_table(members) for members in together.values() if len(members) > 1]
+        comparison = runs.experiment.comparison
+        budget = budget_of([runs], comparison) if comparison else ""
+        together.setdefault((runs.experiment.name, budget, runs.group), []).append(runs)
+    return [
+        _summary_table(members, budget)
+        for (_, budget, _), members in together.items()
+        if len(members) > 1 or members[0].experiment.comparison
+    ]
 
 
-def _summary_table(groups: Sequence[RunGroup]) -> Table:
+def _summary_table(groups: Sequence[RunGroup], budget: str) -> Table:
+    experiment = groups[0].experiment
+    comparison = experiment.comparison
     columns: dict[str, str] = {}
     for runs in groups:
         columns |= runs.columns()
-    rows = [
-        Row("run", [f"{runs.name} (`{runs.digest}`)", str(len(runs.runs)), *(spread(runs.numbers(n)) for n in columns)])
+    cells = [
+        [
+            f"{runs.system(without=comparison.budget) if comparison else runs.name} (`{runs.digest}`)",
+            str(len(runs.runs)),
+            *(spread(runs.numbers(n)) for n in columns),
+        ]
         for runs in groups
     ]
-    title = f"{groups[0].experiment.title}, {groups[0].group}: all configurations, mean ± deviation"
-    return Table(title, ["", "seeds", *columns.values()], rows)
+    headings = ["", "seeds", *columns.values()]
+    if comparison and (above := margins(groups, comparison)) is not None:
+        headings.insert(2, f"{comparison.method} is above by")
+        cells = [[*row[:2], margin, *row[2:]] for row, margin in zip(cells, above, strict=True)]
+    where = ", ".join(filter(None, [experiment.title, groups[0].group, budget]))
+    title = f"{where}: all configurations, mean ± deviation"
+    return Table(title, headings, [Row("run", row) for row in cells])
+
+
+def making_table(groups: Sequence[RunGroup]) -> Table:
+    """How the numbers of a comparison were made: each seed's number, time, memory, commit, and the command.
+
+    Args:
+        groups: runs of one experiment that has a comparison.
+    """
+    comparison = groups[0].experiment.comparison
+    assert comparison is not None
+    number = comparison.number
+    columns = {"epochs": "", "best_epoch": "", "seconds": "", "peak_memory": ""}
+    rows = []
+    for runs in groups:
+        each = ", ".join(f"{run.seed}: {show(run.numbers.get(number), '.4f')}" for run in runs.runs)
+        made = provenance(runs)
+        measured = [spread(runs.numbers(name)) for name in columns]
+        rows.append(Row("run", [f"`{runs.digest}`", each, *measured, made["commit"], made["command"]]))
+    heading = groups[0].experiment.columns.get(number, number)
+    headings = ["", f"seed: {heading}", *(_DETAILS[name] for name in columns), "commit", "command"]
+    return Table(f"{groups[0].experiment.title}: how the numbers were made", headings, rows)
 
 
 def sentence(run: Run) -> str:
@@ -473,19 +526,30 @@ def experiment_block(groups: Sequence[RunGroup], shown: Sequence[Picture] = ()) 
     """
     if not groups:
         return "*No runs on record.*"
-    parts = []
     comparison = comparison_of(groups)
     if comparison is not None:
-        parts.append(cross_table(groups, comparison).markdown())
-        parts.append("\n".join(f"- {escaped(said)}" for said in differences(groups, comparison)))
-        parts += [f"![{p.title}](images/{p.name}.svg)\n\n*{p.title}. {escaped(p.caption)}*" for p in shown]
-    parts += [table.markdown() for table in summary_tables(groups)]
+        return _comparison_block(groups, comparison, shown)
+    parts = [table.markdown() for table in summary_tables(groups)]
     for runs in groups:
         parts.append(result_table(runs).markdown())
         parts += [table.markdown() for table in (multiplicity_table(runs), detail_table(runs)) if table]
         parts.append("\n".join(f"- {escaped(sentence(run))}" for run in runs.runs))
         # Backslashes end the lines, so that they stay lines.
         parts.append("\\\n".join(f"{name}: {escaped(text)}" for name, text in provenance(runs).items()))
+    return "\n\n".join(filter(None, parts))
+
+
+def _comparison_block(groups: Sequence[RunGroup], comparison: Comparison, shown: Sequence[Picture]) -> str:
+    parts = []
+    for part in by_budget(groups, comparison):
+        parts.append(cross_table(part, comparison).markdown())
+        parts.append("\n".join(f"- {escaped(said)}" for said in differences(part, comparison)))
+        parts += [table.markdown() for table in summary_tables(part)]
+    parts += [f"![{p.title}](images/{p.name}.svg)\n\n*{p.title}. {escaped(p.caption)}*" for p in shown]
+    parts.append(making_table(groups).markdown())
+    made = [provenance(runs) for runs in groups]
+    for name in ("data", "machine", "versions"):
+        parts.append(f"{name}: " + escaped("; ".join(_unique(each[name] for each in made))))
     return "\n\n".join(filter(None, parts))
 
 
@@ -518,7 +582,11 @@ def write_pages(pages: Sequence[Path], records: Path) -> list[LeftOut]:
         for name in (name for name in blocks(text) if name in EXPERIMENTS):
             members = [runs for runs in groups if runs.experiment.name == name]
             comparison = comparison_of(members)
-            shown = pictures(members, comparison) if comparison else []
+            shown = (
+                [each for part in by_budget(members, comparison) for each in pictures(part, comparison)]
+                if comparison
+                else []
+            )
             new[name] = experiment_block(members, shown)
             for each in shown:
                 # On white: the page may be dark, and lines and letters are black.
