@@ -266,6 +266,20 @@ def test_summaries_are_apart_by_group_and_budget_and_say_how_far_behind_each_is(
     assert little.rows[0].cells[0].startswith("ours (`")
 
 
+def test_numbers_by_layer_are_a_table_of_the_systems_that_have_them() -> None:
+    learned = dataclasses.replace(COMPARED, by_layer={"degrees": "Degree of each layer", "none": "Nothing"})
+    groups = groups_of(
+        a_record("ours", "C4"),
+        *(a_record("scnn", "C4", seed, degrees={"block1": 1.0 - seed / 2, "block2": 0.5}) for seed in range(2)),
+        a_record("scnn", "D1", degrees={"block1": 0.25}),
+    )
+    (table,) = comparison.layer_tables(groups, learned)
+    assert cells(table) == {
+        "scnn, C4": {"block1": "0.750 ± 0.354", "block2": "0.500 ± 0.000"},
+        "scnn, D1": {"block1": "0.250", "block2": "–"},
+    }
+
+
 def test_how_the_numbers_were_made() -> None:
     record = {**a_record(seed=2, accuracy=0.91234, config={"limit": 20}), "commit": "0123456789abcdef"}
     table = tables.making_table(groups_of(a_record(accuracy=0.9, config={"limit": 20}), record))

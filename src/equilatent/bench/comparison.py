@@ -27,6 +27,7 @@ __all__ = [
     "cross_table",
     "differences",
     "element_errors",
+    "layer_tables",
     "margins",
     "pictures",
     "points",
@@ -43,6 +44,8 @@ class Comparison:
         method: the method whose difference from the baseline is told.
         baseline: the method that it is compared with.
         by_element: numbers of `Recipe.final` that map the name of each group element to an error, with their titles.
+        by_layer: numbers of `Recipe.final` that map the name of each layer to a number, of systems that have it, with their
+            titles.
         budget: fields of the configuration that say how much a system had to learn from; only systems that agree in them
             are compared.
     """
@@ -51,6 +54,7 @@ class Comparison:
     method: str
     baseline: str
     by_element: Mapping[str, str] = field(default_factory=dict)
+    by_layer: Mapping[str, str] = field(default_factory=dict)
     budget: Sequence[str] = ("limit",)
 
 
@@ -260,6 +264,31 @@ def element_errors(
                 means = {element: statistics.fmean(m[element] for m in mappings) for element in mappings[0]}
                 found.setdefault(group, {})[system.name] = means
     return {group: found[group] for group in _group_names(groups, comparison) if group in found}
+
+
+def layer_tables(groups: Sequence[RunGroup], comparison: Comparison) -> list[Table]:
+    """For each number by layer a row for each system and group that have it, means ± deviations; empty without any.
+
+    Args:
+        groups: runs of one experiment, on one budget.
+        comparison: what is compared.
+    """
+    made = []
+    for number, title in comparison.by_layer.items():
+        found = {}
+        for runs in groups:
+            mappings = [mapping for mapping in runs.numbers(number) if isinstance(mapping, Mapping)]
+            if mappings and len(mappings) == len(runs.runs):
+                found[f"{runs.system(without=comparison.budget)}, {runs.group}"] = mappings
+        layers = list(dict.fromkeys(layer for mappings in found.values() for mapping in mappings for layer in mapping))
+        rows = [
+            Row("run", [name, *(spread([mapping.get(layer) for mapping in mappings]) for layer in layers)])
+            for name, mappings in found.items()
+        ]
+        if rows:
+            full = ", ".join(filter(None, [title, budget_of(groups, comparison)]))
+            made.append(Table(full, ["", *layers], rows))
+    return made
 
 
 def pictures(groups: Sequence[RunGroup], comparison: Comparison) -> list[Picture]:

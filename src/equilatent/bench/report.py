@@ -12,7 +12,7 @@ import numpy as np
 
 from equilatent.bench import _report_figures as drawn
 from equilatent.bench._page import as_svg, render_template
-from equilatent.bench.comparison import by_budget, comparison_of, cross_table, differences, pictures
+from equilatent.bench.comparison import by_budget, comparison_of, cross_table, differences, layer_tables, pictures
 from equilatent.bench.group_names import group_of
 from equilatent.bench.recipe import Experiment
 from equilatent.bench.record import write_text
@@ -130,13 +130,14 @@ class _Chapter:
         groups = [section.runs for section in self.sections]
         self.experiment = groups[0].experiment
         comparison = comparison_of(groups)
+        if comparison is None:
+            self.tables = summary_tables(groups)
+            return
         self.tables = []
-        for part in by_budget(groups, comparison) if comparison else [groups]:
-            if comparison is not None:
-                self.tables.append(cross_table(part, comparison))
-                self.differences += differences(part, comparison)
-                self.figures += [(p.title, p.caption, as_svg(p.figure)) for p in pictures(part, comparison)]
-            self.tables += summary_tables(part)
+        for part in by_budget(groups, comparison):
+            self.tables += [cross_table(part, comparison), *summary_tables(part), *layer_tables(part, comparison)]
+            self.differences += differences(part, comparison)
+            self.figures += [(p.title, p.caption, as_svg(p.figure)) for p in pictures(part, comparison)]
 
 
 @dataclass

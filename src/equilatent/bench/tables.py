@@ -26,6 +26,7 @@ from equilatent.bench.comparison import (
     comparison_of,
     cross_table,
     differences,
+    layer_tables,
     margins,
     pictures,
 )
@@ -544,7 +545,7 @@ def _comparison_block(groups: Sequence[RunGroup], comparison: Comparison, shown:
     for part in by_budget(groups, comparison):
         parts.append(cross_table(part, comparison).markdown())
         parts.append("\n".join(f"- {escaped(said)}" for said in differences(part, comparison)))
-        parts += [table.markdown() for table in summary_tables(part)]
+        parts += [table.markdown() for table in [*summary_tables(part), *layer_tables(part, comparison)]]
     parts += [f"![{p.title}](images/{p.name}.svg)\n\n*{p.title}. {escaped(p.caption)}*" for p in shown]
     parts.append(making_table(groups).markdown())
     made = [provenance(runs) for runs in groups]

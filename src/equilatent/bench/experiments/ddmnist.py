@@ -185,9 +185,8 @@ class DdmnistRecipe(Recipe):
                     self.model, self.input, actions, x, layer=layers, batch_size=_BLOCK
                 )
                 found |= _errors("latent", errors["encoder"]) | _errors("norm", errors["head.0"])
-            degrees: dict[str, float] = getattr(
-                self.model, "degrees", dict
-            )()  # of equivariance, of a system that learns them
+            # Of a system that learns how equivariant its layers are.
+            degrees: dict[str, float] = getattr(self.model, "degrees", dict)()
             if degrees:
                 found["degrees"] = degrees
         return found
@@ -307,5 +306,6 @@ DDMNIST = Experiment(
             "output_centred_by_element": "Equivariance error of the output",
             "latent_centred_by_element": "Equivariance error of the latent",
         },
+        {"degrees": "Degree of equivariance that each layer has learned (0: none, 1: full)"},
     ),
 )
