@@ -397,6 +397,17 @@ def test_the_plots_have_a_panel_for_each_group_and_hollow_markers_for_the_paper(
         assert np.allclose(places, [p.x for p in here], rtol=0.2)
 
 
+def test_a_method_has_its_colour_also_where_others_are_not_shown() -> None:
+    found = comparison.points(groups_of(a_record("ours", "C4"), a_record("cnn", "C4")), COMPARED, "seconds")
+    both = drawn.scatter(found, ["C4"], list(METHODS), "accuracy", "seconds")
+    alone = drawn.scatter([p for p in found if p.method == "ours"], ["C4"], list(METHODS), "accuracy", "seconds")
+    assert both is not None and alone is not None
+    colours = [[bar.lines[0].get_color() for bar in figure.axes[0].containers] for figure in (both, alone)]
+    assert colours[0][1] == colours[1][0] != colours[0][0]
+    legend = [text.get_text() for text in alone.legends[0].get_texts()]
+    assert legend == ["ours"]
+
+
 def test_nothing_measured_is_no_plot() -> None:
     only_paper = [Point("cnn", "C4", 30e3, 0, 0.9, 0, paper=True)]
     assert drawn.scatter(only_paper, ["C4"], ["cnn"], "accuracy", "parameters") is None

@@ -31,7 +31,7 @@ def scatter(
     Args:
         points: what is shown.
         groups: in the order of the panels.
-        methods: in the order of colours.
+        methods: in the order of colours, which those that are not shown keep for other figures.
         heading: what the height is.
         words: what the horizontal axis is; logarithmic.
     """
@@ -39,7 +39,7 @@ def scatter(
         return None
     points = [point for point in points if point.x > 0]
     shown = [group for group in groups if any(point.group == group for point in points)]
-    order = [method for method in dict.fromkeys(methods) if any(point.method == method for point in points)]
+    numbers = {method: number for number, method in enumerate(dict.fromkeys(methods))}
     if not shown:
         return None
     figure, axes = new_figure(9.6 if len(shown) > 1 else 5.5, 4.2, 1, len(shown))
@@ -50,7 +50,7 @@ def scatter(
         here = [point for point in points if point.group == group]
         axis.set_xscale("log")
         for point, x in zip(here, _beside(here), strict=True):
-            number = order.index(point.method)
+            number = numbers[point.method]
             colour = _COLOURS[number % len(_COLOURS)]
             axis.errorbar(
                 x,
@@ -72,7 +72,7 @@ def scatter(
     axes[0, 0].set_ylabel(heading)
     for axis in axes[0, 1:]:
         axis.set_yticklabels([])
-    figure.legend(handles=_handles(order, points), loc="outside lower center", ncols=8, frameon=False, fontsize=8)
+    figure.legend(handles=_handles(numbers, points), loc="outside lower center", ncols=8, frameon=False, fontsize=8)
     return figure
 
 
@@ -106,11 +106,13 @@ def _short(value: float) -> str:
     return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k" if value >= 1e4 else f"{value:.3g}"
 
 
-def _handles(order: Sequence[str], points: Sequence[Point]) -> list[Any]:
+def _handles(numbers: Mapping[str, int], points: Sequence[Point]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     handles = []
-    for number, method in enumerate(order):
+    for method, number in numbers.items():
+        if not any(point.method == method for point in points):
+            continue
         colour = _COLOURS[number % len(_COLOURS)]
         measured = any(point.method == method and not point.paper for point in points)
         handles.append(

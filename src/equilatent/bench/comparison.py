@@ -300,7 +300,7 @@ def pictures(groups: Sequence[RunGroup], comparison: Comparison) -> list[Picture
     budget = budget_of(groups, comparison)
     file = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(filter(None, [experiment.name, budget])))
     suffix = f", {budget}" if budget else ""
-    order = [system.method for system in _systems(groups, comparison)]
+    order = [*experiment.methods, *(system.method for system in _systems(groups, comparison))]
     made = []
     beside = "Systems with the same number stand side by side. Bars are the standard deviation over the seeds"
     machines = list(dict.fromkeys(_device(run.record) for runs in groups for run in runs.runs))
