@@ -241,9 +241,7 @@ def points(groups: Sequence[RunGroup], comparison: Comparison, x: str) -> list[P
                     (statistics.fmean(v), statistics.stdev(v) if len(v) > 1 else 0.0) for v in values
                 )
                 found.append(Point(system.method, name, at, wide, high, tall, changed=not system.plain))
-    if budget_of(groups, comparison):
-        return found
-    for (method, group), printed in groups[0].experiment.published.items():
+    for (method, group), printed in _by_the_paper(groups, comparison).items():
         place, height = _printed(printed.get(x)), _printed(printed.get(comparison.number))
         if place and height:
             found.append(Point(method, group, *place, *height, paper=True))
@@ -352,13 +350,18 @@ def _systems(groups: Sequence[RunGroup], comparison: Comparison) -> list[_System
         for number, row in enumerate(rows):
             other = f", other data {number}" if number else ""
             systems.append(_System(first.method, name + other, plain and not number, row))
-    published = {} if budget_of(groups, comparison) else experiment.published
-    printed = [method for (method, _), numbers in published.items() if comparison.number in numbers]
+    published = _by_the_paper(groups, comparison).items()
+    printed = [method for (method, _), numbers in published if comparison.number in numbers]
     methods = list(dict.fromkeys([*experiment.methods, *printed, *(system.method for system in systems)]))
     shown = {system.method for system in systems if system.plain}
     systems += [_System(method, method, True, {}) for method in dict.fromkeys(printed) if method not in shown]
     # Sorted stably: configurations of a method stay in the order of the runs.
     return sorted(systems, key=lambda system: (methods.index(system.method), not system.plain))
+
+
+def _by_the_paper(groups: Sequence[RunGroup], comparison: Comparison) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+    """The published numbers, which are those of the default budget."""
+    return {} if budget_of(groups, comparison) else groups[0].experiment.published
 
 
 def _stand_in(runs: RunGroup) -> str:
@@ -369,8 +372,8 @@ def _group_names(groups: Sequence[RunGroup], comparison: Comparison) -> list[str
     """The groups that were run or, on its budget, that the paper has, in the order of the experiment."""
     experiment = groups[0].experiment
     present = [runs.group for runs in groups]
-    if not budget_of(groups, comparison):
-        present += [group for (_, group), numbers in experiment.published.items() if comparison.number in numbers]
+    published = _by_the_paper(groups, comparison).items()
+    present += [group for (_, group), numbers in published if comparison.number in numbers]
     return list(dict.fromkeys([*(name for name in experiment.groups if name in present), *present]))
 
 

@@ -453,7 +453,7 @@ def making_table(groups: Sequence[RunGroup]) -> Table:
     comparison = groups[0].experiment.comparison
     assert comparison is not None
     number = comparison.number
-    columns = {"epochs": "", "best_epoch": "", "seconds": "", "peak_memory": ""}
+    columns = ("epochs", "best_epoch", "seconds", "peak_memory")
     rows = []
     for runs in groups:
         each = ", ".join(f"{run.seed}: {show(run.numbers.get(number), '.4f')}" for run in runs.runs)
