@@ -190,21 +190,24 @@ def margins(groups: Sequence[RunGroup], comparison: Comparison) -> list[str] | N
     Returns:
         A text for each; None if the plain configuration of the method is not among them.
     """
-    systems = [system for system in _systems(groups, comparison) if system.runs]
-    plain = next((s for s in systems if s.method == comparison.method and s.plain), None)
-    if plain is None:
-        return None
-    (runs,) = plain.runs.values()
-    return [_margin(runs, other, comparison.number) for other in groups]
+    plain = next((runs for runs in groups if runs.method == comparison.method and _is_plain(runs, comparison)), None)
+    return None if plain is None else [_margin(plain, other, comparison.number) for other in groups]
 
 
 def _margin(runs: RunGroup, other: RunGroup, number: str) -> str:
     first, second = runs.numbers(number), other.numbers(number)
     if runs is other or not all(map(is_number, [*first, *second])):
         return "–"
-    difference = statistics.fmean(first) - statistics.fmean(second)
-    deviation = math.hypot(*(statistics.stdev(v) for v in (first, second))) if min(len(first), len(second)) > 1 else 0
+    difference, deviation = _apart(first, second)
     return show(difference, "+.3f") + (f" ({show(difference / deviation, '+.1f')} s)" if deviation else "")
+
+
+def _apart(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
+    """The difference of the means, and the combined deviation, which is 0 if a side has but one number."""
+    difference = statistics.fmean(first) - statistics.fmean(second)
+    if min(len(first), len(second)) < 2:
+        return difference, 0.0
+    return difference, math.hypot(statistics.stdev(first), statistics.stdev(second))
 
 
 def welch(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
@@ -331,14 +334,14 @@ def pictures(groups: Sequence[RunGroup], comparison: Comparison) -> list[Picture
 
 def _systems(groups: Sequence[RunGroup], comparison: Comparison) -> list[_System]:
     """The systems in the order of the methods, plain configurations first, also those that only the paper has."""
-    experiment, budget = groups[0].experiment, comparison.budget
+    experiment = groups[0].experiment
     together: dict[str, list[RunGroup]] = {}
     for runs in groups:
         together.setdefault(json.dumps([runs.method, runs.changed, _stand_in(runs)], sort_keys=True), []).append(runs)
     systems = []
     for members in together.values():
         first = members[0]
-        name = first.system(without=budget) + (", stand-in data" if _stand_in(first) else "")
+        name = first.system(without=comparison.budget) + (", stand-in data" if _stand_in(first) else "")
         # The same configuration on other data is another row, and never the same one.
         rows: list[dict[str, RunGroup]] = []
         for runs in members:
@@ -346,7 +349,7 @@ def _systems(groups: Sequence[RunGroup], comparison: Comparison) -> list[_System
             if row is None:
                 rows.append(row := {})
             row[runs.group] = runs
-        plain = not set(first.changed) - set(budget) and not _stand_in(first)
+        plain = _is_plain(first, comparison)
         for number, row in enumerate(rows):
             other = f", other data {number}" if number else ""
             systems.append(_System(first.method, name + other, plain and not number, row))
@@ -362,6 +365,11 @@ def _systems(groups: Sequence[RunGroup], comparison: Comparison) -> list[_System
 def _by_the_paper(groups: Sequence[RunGroup], comparison: Comparison) -> Mapping[tuple[str, str], Mapping[str, Any]]:
     """The published numbers, which are those of the default budget."""
     return {} if budget_of(groups, comparison) else groups[0].experiment.published
+
+
+def _is_plain(runs: RunGroup, comparison: Comparison) -> bool:
+    """Whether nothing but the budget was changed, and the data are the real ones."""
+    return not set(runs.changed) - set(comparison.budget) and not _stand_in(runs)
 
 
 def _stand_in(runs: RunGroup) -> str:
@@ -411,12 +419,11 @@ def _difference(ours: tuple[str, Sequence[Any]], theirs: tuple[str, Sequence[Any
     (name, first), (other, second) = ours, theirs
     if not all(map(is_number, [*first, *second])):
         return f"{name} and {other} cannot be compared: a run lacks the number."
-    difference = statistics.fmean(first) - statistics.fmean(second)
+    difference, deviation = _apart(first, second)
     where = f"{show(abs(difference))} {'above' if difference > 0 else 'below'}" if difference else "level with"
     said = f"{name}, {_counted(first)}, is {where} {other}, {_counted(second)}"
     if min(len(first), len(second)) < 2:
         return f"{said}. With fewer than two seeds of each there is no deviation to measure it by."
-    deviation = math.hypot(statistics.stdev(first), statistics.stdev(second))
     if not deviation:
         return f"{said}. Neither deviates over its seeds, so there is nothing to measure it by."
     t, freedom = welch(first, second)
