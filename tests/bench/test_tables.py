@@ -132,9 +132,10 @@ def test_other_configurations_and_other_data_are_never_averaged() -> None:
     assert [row.cells[1] for row in summary.rows] == ["1", "1", "1"]
 
 
-def test_the_command_makes_the_same_configuration() -> None:
+@pytest.mark.parametrize("start", ["orthogonal", "12 trivial"])
+def test_the_command_makes_the_same_configuration(start: str) -> None:
     record = a_record("mnist", group="A4")
-    record["config"] |= {"rate": 0.01, "limit": 100, "channels_last": True, "start": "orthogonal"}
+    record["config"] |= {"rate": 0.01, "limit": 100, "channels_last": True, "start": start}
     runs = the_group(record, {**record, "seed": 1}, {**record, "seed": 2}, {**record, "seed": 7})
     words = shlex.split(runs.command)
     assert words[:3] == ["equilatent", "run", "mnist"]

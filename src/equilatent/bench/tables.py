@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -182,7 +183,9 @@ class RunGroup:
         for name, value in self.changed.items():
             option = name.replace("_", "-")
             words += (
-                [f"--{option if value else f'no-{option}'}"] if isinstance(value, bool) else [f"--{option} {value}"]
+                [f"--{option if value else f'no-{option}'}"]
+                if isinstance(value, bool)
+                else [f"--{option} {shlex.quote(str(value))}"]
             )
         return " ".join(words)
 
