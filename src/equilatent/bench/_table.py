@@ -57,13 +57,13 @@ def spread(values: Sequence[Any]) -> str:
     """``mean ± deviation`` with as many decimals as suit the mean; a dash if a value is missing."""
     if not values or not all(is_number(value) for value in values):
         return "–"
-    mean = statistics.fmean(values)
     if len(values) == 1:
         return show(values[0])
-    deviation = statistics.stdev(values)
+    mean, deviation = statistics.fmean(values), statistics.stdev(values)
     form = _form(max(abs(mean), deviation))
-    if form == ".1e" and not deviation:
-        return f"{show(mean)} ± 0"
+    # Numbers that are all the same small or whole one: decimals of their deviation would tell nothing.
+    if not deviation and (form == ".1e" or isinstance(values[0], int)):
+        return f"{show(values[0])} ± 0"
     return f"{_tidy(f'{mean:{form}}')} ± {_tidy(f'{deviation:{form}}')}"
 
 
