@@ -202,11 +202,11 @@ def _margin(runs: RunGroup, other: RunGroup, number: str) -> str:
     return show(difference, "+.3f") + (f" ({show(difference / deviation, '+.1f')} s)" if deviation else "")
 
 
-def _apart(first: Sequence[float], second: Sequence[float]) -> tuple[float, float]:
-    """The difference of the means, and the combined deviation, which is 0 if a side has but one number."""
+def _apart(first: Sequence[float], second: Sequence[float]) -> tuple[float, float | None]:
+    """The difference of the means, and the combined deviation, which is None if a side has but one number."""
     difference = statistics.fmean(first) - statistics.fmean(second)
     if min(len(first), len(second)) < 2:
-        return difference, 0.0
+        return difference, None
     return difference, math.hypot(statistics.stdev(first), statistics.stdev(second))
 
 
@@ -422,7 +422,7 @@ def _difference(ours: tuple[str, Sequence[Any]], theirs: tuple[str, Sequence[Any
     difference, deviation = _apart(first, second)
     where = f"{show(abs(difference))} {'above' if difference > 0 else 'below'}" if difference else "level with"
     said = f"{name}, {_counted(first)}, is {where} {other}, {_counted(second)}"
-    if min(len(first), len(second)) < 2:
+    if deviation is None:
         return f"{said}. With fewer than two seeds of each there is no deviation to measure it by."
     if not deviation:
         return f"{said}. Neither deviates over its seeds, so there is nothing to measure it by."
