@@ -244,6 +244,17 @@ def test_only_what_had_the_same_budget_is_compared() -> None:
     ]
 
 
+def test_less_of_a_field_of_the_budget_is_a_budget_and_more_of_it_a_change() -> None:
+    both = dataclasses.replace(COMPARED, budget=("limit", "epochs"))
+    assert RunConfig().epochs == 90
+    less, more = {"limit": 20, "epochs": 10}, {"limit": 20, "epochs": 100}
+    groups = groups_of(*(a_record("cnn", config=config) for config in (less, more, {"limit": 20})))
+    parts = comparison.by_budget(groups, both)
+    assert [comparison.budget_of(part, both) for part in parts] == ["limit = 20", "limit = 20, epochs = 10"]
+    names = [[row.cells[0] for row in comparison.cross_table(part, both).rows] for part in parts]
+    assert names == [["cnn", "cnn, epochs = 100"], ["cnn"]]
+
+
 def test_margins_are_those_of_the_plain_method() -> None:
     ours, theirs = seeds_of("ours", "C4", [0.9, 0.92, 0.94]), seeds_of("cnn", "C4", [0.88, 0.89, 0.9])
     other = a_record("ours", "C4", accuracy=0.95, config={"rate": 0.1})

@@ -21,6 +21,7 @@ __all__ = [
     "Comparison",
     "Picture",
     "Point",
+    "budget_fields",
     "budget_of",
     "by_budget",
     "comparison_of",
@@ -46,8 +47,8 @@ class Comparison:
         by_element: numbers of `Recipe.final` that map the name of each group element to an error, with their titles.
         by_layer: numbers of `Recipe.final` that map the name of each layer to a number, of systems that have it, with their
             titles.
-        budget: fields of the configuration that say how much a system had to learn from; only systems that agree in them
-            are compared.
+        budget: fields of the configuration in which less than the default, or than no bound, is a smaller budget; only
+            systems on the same one are compared. More than the default is a change of the system.
     """
 
     number: str
@@ -119,10 +120,19 @@ def by_budget(groups: Sequence[RunGroup], comparison: Comparison) -> list[list[R
     return [parts[budget] for budget in sorted(parts)]
 
 
+def budget_fields(runs: RunGroup, comparison: Comparison) -> dict[str, Any]:
+    """The fields in which the budget of these runs is smaller than the default one."""
+    changed, defaults = runs.changed, runs.defaults
+    return {
+        name: changed[name]
+        for name in comparison.budget
+        if name in changed and (defaults.get(name) is None or changed[name] < defaults[name])
+    }
+
+
 def budget_of(groups: Sequence[RunGroup], comparison: Comparison) -> str:
     """The budget of runs that agree in it, such as ``limit = 2500``; empty for the default one."""
-    changed = groups[0].changed
-    return ", ".join(f"{name} = {changed[name]}" for name in comparison.budget if name in changed)
+    return ", ".join(f"{name} = {value}" for name, value in budget_fields(groups[0], comparison).items())
 
 
 def cross_table(groups: Sequence[RunGroup], comparison: Comparison) -> Table:
@@ -280,7 +290,7 @@ def layer_tables(groups: Sequence[RunGroup], comparison: Comparison) -> list[Tab
         for runs in groups:
             mappings = [mapping for mapping in runs.numbers(number) if isinstance(mapping, Mapping)]
             if mappings and len(mappings) == len(runs.runs):
-                found[f"{runs.system(without=comparison.budget)}, {runs.group}"] = mappings
+                found[f"{runs.system(without=budget_fields(runs, comparison))}, {runs.group}"] = mappings
         layers = list(dict.fromkeys(layer for mappings in found.values() for mapping in mappings for layer in mapping))
         rows = [
             Row("run", [name, *(spread([mapping.get(layer) for mapping in mappings]) for layer in layers)])
@@ -341,7 +351,7 @@ def _systems(groups: Sequence[RunGroup], comparison: Comparison) -> list[_System
     systems = []
     for members in together.values():
         first = members[0]
-        name = first.system(without=comparison.budget) + (", stand-in data" if _stand_in(first) else "")
+        name = first.system(without=budget_fields(first, comparison)) + (", stand-in data" if _stand_in(first) else "")
         # The same configuration on other data is another row, and never the same one.
         rows: list[dict[str, RunGroup]] = []
         for runs in members:
@@ -369,7 +379,7 @@ def _by_the_paper(groups: Sequence[RunGroup], comparison: Comparison) -> Mapping
 
 def _is_plain(runs: RunGroup, comparison: Comparison) -> bool:
     """Whether nothing but the budget was changed, and the data are the real ones."""
-    return not set(runs.changed) - set(comparison.budget) and not _stand_in(runs)
+    return runs.changed == budget_fields(runs, comparison) and not _stand_in(runs)
 
 
 def _stand_in(runs: RunGroup) -> str:

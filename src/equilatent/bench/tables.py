@@ -13,7 +13,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import equilatent as eq
 from equilatent.bench._page import as_svg
@@ -22,6 +22,7 @@ from equilatent.bench.blocks import BlockError, blocks, replace_blocks
 from equilatent.bench.comparison import (
     Comparison,
     Picture,
+    budget_fields,
     budget_of,
     by_budget,
     comparison_of,
@@ -166,13 +167,17 @@ class RunGroup:
         return digest_of(self.record["config"])
 
     @property
-    def changed(self) -> dict[str, Any]:
-        """The fields of the configuration, other than method and group, that differ from the defaults."""
+    def defaults(self) -> dict[str, Any]:
+        """The configuration of the method and the group with nothing changed, as JSON, which the record has been through."""
         config = self.experiment.config()
         chosen = {name: self.record["config"].get(name, getattr(config, name)) for name in ("method", "group")}
-        defaults = json.loads(
-            json.dumps(dataclasses.replace(config, **chosen).resolved().identity, default=str)
-        )  # as JSON, which the record has been through
+        identity = dataclasses.replace(config, **chosen).resolved().identity
+        return cast(dict[str, Any], json.loads(json.dumps(identity, default=str)))
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The fields of the configuration, other than method and group, that differ from the defaults."""
+        defaults = self.defaults
         return {name: value for name, value in self.record["config"].items() if defaults.get(name, _ABSENT) != value}
 
     @property
@@ -432,7 +437,7 @@ def _summary_table(groups: Sequence[RunGroup], budget: str) -> Table:
         columns |= runs.columns()
     cells = [
         [
-            f"{runs.system(without=comparison.budget) if comparison else runs.name} (`{runs.digest}`)",
+            f"{runs.system(without=budget_fields(runs, comparison)) if comparison else runs.name} (`{runs.digest}`)",
             str(len(runs.runs)),
             *(spread(runs.numbers(n)) for n in columns),
         ]
