@@ -107,6 +107,7 @@ def test_the_latent_term_lowers_the_latent_error() -> None:
     [
         (["--seed", "one"], "names no seeds"),
         (["--seed", "3..1"], "names no seeds"),
+        (["--seed", "0..2,1"], "names seed 1 more than once"),
         (["--epochs", "0"], "--epochs 0 should be at least 1"),
         (["--features", "10"], "cannot hold one regular representation of 64"),
         (["--batch", "0", "--pairs", "0"], "--pairs 0 should be at least 2"),

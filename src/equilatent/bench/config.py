@@ -132,8 +132,11 @@ def parse_seeds(text: str) -> list[int]:
             seeds += range(int(first), int(last or first) + 1)
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0 or len(set(seeds)) != len(seeds):
+    if not seeds or min(seeds) < 0:
         raise EquilatentError(f"--seed {text!r} names no seeds. Write '0', '0,3' or '0..2' (both ends included).")
+    if len(set(seeds)) != len(seeds):
+        twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+        raise EquilatentError(f"--seed {text!r} names seed {twice} more than once. Name each seed once.")
     return seeds
 
 
