@@ -255,6 +255,12 @@ def test_less_of_a_field_of_the_budget_is_a_budget_and_more_of_it_a_change() -> 
     assert names == [["cnn", "cnn, epochs = 100"], ["cnn"]]
 
 
+def test_a_field_of_the_budget_that_is_no_number_is_a_change() -> None:
+    both = dataclasses.replace(COMPARED, budget=("limit", "epochs"))
+    (part,) = comparison.by_budget(groups_of(a_record("cnn", config={"epochs": None})), both)
+    assert comparison.budget_of(part, both) == "" and comparison.system_of(part[0], both) == "cnn, epochs = None"
+
+
 def test_margins_are_those_of_the_plain_method() -> None:
     ours, theirs = seeds_of("ours", "C4", [0.9, 0.92, 0.94]), seeds_of("cnn", "C4", [0.88, 0.89, 0.9])
     other = a_record("ours", "C4", accuracy=0.95, config={"rate": 0.1})

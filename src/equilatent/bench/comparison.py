@@ -21,7 +21,6 @@ __all__ = [
     "Comparison",
     "Picture",
     "Point",
-    "budget_fields",
     "budget_of",
     "by_budget",
     "comparison_of",
@@ -32,6 +31,7 @@ __all__ = [
     "margins",
     "pictures",
     "points",
+    "system_of",
     "welch",
 ]
 
@@ -120,19 +120,14 @@ def by_budget(groups: Sequence[RunGroup], comparison: Comparison) -> list[list[R
     return [parts[budget] for budget in sorted(parts)]
 
 
-def budget_fields(runs: RunGroup, comparison: Comparison) -> dict[str, Any]:
-    """The fields in which the budget of these runs is smaller than the default one."""
-    changed, defaults = runs.changed, runs.defaults
-    return {
-        name: changed[name]
-        for name in comparison.budget
-        if name in changed and (defaults.get(name) is None or changed[name] < defaults[name])
-    }
-
-
 def budget_of(groups: Sequence[RunGroup], comparison: Comparison) -> str:
     """The budget of runs that agree in it, such as ``limit = 2500``; empty for the default one."""
-    return ", ".join(f"{name} = {value}" for name, value in budget_fields(groups[0], comparison).items())
+    return ", ".join(f"{name} = {value}" for name, value in _budget_fields(groups[0], comparison).items())
+
+
+def system_of(runs: RunGroup, comparison: Comparison) -> str:
+    """What tells runs from others of the same group and budget: the method, and what else was changed."""
+    return runs.system(without=_budget_fields(runs, comparison))
 
 
 def cross_table(groups: Sequence[RunGroup], comparison: Comparison) -> Table:
@@ -290,7 +285,7 @@ def layer_tables(groups: Sequence[RunGroup], comparison: Comparison) -> list[Tab
         for runs in groups:
             mappings = [mapping for mapping in runs.numbers(number) if isinstance(mapping, Mapping)]
             if mappings and len(mappings) == len(runs.runs):
-                found[f"{runs.system(without=budget_fields(runs, comparison))}, {runs.group}"] = mappings
+                found[f"{system_of(runs, comparison)}, {runs.group}"] = mappings
         layers = list(dict.fromkeys(layer for mappings in found.values() for mapping in mappings for layer in mapping))
         rows = [
             Row("run", [name, *(spread([mapping.get(layer) for mapping in mappings]) for layer in layers)])
@@ -351,7 +346,7 @@ def _systems(groups: Sequence[RunGroup], comparison: Comparison) -> list[_System
     systems = []
     for members in together.values():
         first = members[0]
-        name = first.system(without=budget_fields(first, comparison)) + (", stand-in data" if _stand_in(first) else "")
+        name = system_of(first, comparison) + (", stand-in data" if _stand_in(first) else "")
         # The same configuration on other data is another row, and never the same one.
         rows: list[dict[str, RunGroup]] = []
         for runs in members:
@@ -377,9 +372,19 @@ def _by_the_paper(groups: Sequence[RunGroup], comparison: Comparison) -> Mapping
     return {} if budget_of(groups, comparison) else groups[0].experiment.published
 
 
+def _budget_fields(runs: RunGroup, comparison: Comparison) -> dict[str, Any]:
+    """The fields in which the budget of these runs is smaller than the default one."""
+    changed, defaults = runs.changed, runs.defaults
+    return {
+        name: changed[name]
+        for name in comparison.budget
+        if is_number(changed.get(name)) and (defaults.get(name) is None or changed[name] < defaults[name])
+    }
+
+
 def _is_plain(runs: RunGroup, comparison: Comparison) -> bool:
     """Whether nothing but the budget was changed, and the data are the real ones."""
-    return runs.changed == budget_fields(runs, comparison) and not _stand_in(runs)
+    return runs.changed == _budget_fields(runs, comparison) and not _stand_in(runs)
 
 
 def _stand_in(runs: RunGroup) -> str:

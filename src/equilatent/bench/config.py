@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,9 +135,9 @@ def parse_seeds(text: str) -> list[int]:
         seeds = []
     if not seeds or min(seeds) < 0:
         raise EquilatentError(f"--seed {text!r} names no seeds. Write '0', '0,3' or '0..2' (both ends included).")
-    if len(set(seeds)) != len(seeds):
-        twice = next(seed for seed in seeds if seeds.count(seed) > 1)
-        raise EquilatentError(f"--seed {text!r} names seed {twice} more than once. Name each seed once.")
+    most_named, times = Counter(seeds).most_common(1)[0]
+    if times > 1:
+        raise EquilatentError(f"--seed {text!r} names seed {most_named} more than once. Name each seed once.")
     return seeds
 
 

@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -22,7 +23,6 @@ from equilatent.bench.blocks import BlockError, blocks, replace_blocks
 from equilatent.bench.comparison import (
     Comparison,
     Picture,
-    budget_fields,
     budget_of,
     by_budget,
     comparison_of,
@@ -31,6 +31,7 @@ from equilatent.bench.comparison import (
     layer_tables,
     margins,
     pictures,
+    system_of,
 )
 from equilatent.bench.config import digest_of
 from equilatent.bench.experiments import EXPERIMENTS
@@ -166,7 +167,7 @@ class RunGroup:
         # Of what is on record: the fields of this version may be others.
         return digest_of(self.record["config"])
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, Any]:
         """The configuration of the method and the group with nothing changed, as JSON, which the record has been through."""
         config = self.experiment.config()
@@ -437,7 +438,7 @@ def _summary_table(groups: Sequence[RunGroup], budget: str) -> Table:
         columns |= runs.columns()
     cells = [
         [
-            f"{runs.system(without=budget_fields(runs, comparison)) if comparison else runs.name} (`{runs.digest}`)",
+            f"{system_of(runs, comparison) if comparison else runs.name} (`{runs.digest}`)",
             str(len(runs.runs)),
             *(spread(runs.numbers(n)) for n in columns),
         ]

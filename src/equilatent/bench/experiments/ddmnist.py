@@ -36,7 +36,7 @@ _RATES = {("cnn", "D1"): 0.001, ("ours", "C4"): 0.001, ("ours", "D1"): 0.001}
 _STRENGTHS = {"C4": 2.0, "D1": 1.0, "D4": 1.0}
 _LAYERS = {"encoder": "encoder", "norm": "head.0"}
 #: What the error of equivariance of each layer is called.
-_ERRORS = {"": "output", _LAYERS["encoder"]: "latent", _LAYERS["norm"]: "norm"}
+_ERROR_NAMES = {"": "output", _LAYERS["encoder"]: "latent", _LAYERS["norm"]: "norm"}
 #: Pairs in each of the 100 classes, and how many of the test pairs the errors of equivariance are measured on.
 _TRAINING, _VALIDATION, _TEST, _MEASURED = 100, 25, 50, 200
 #: Images that are evaluated at once.
@@ -186,7 +186,7 @@ class DdmnistRecipe(Recipe):
                 self.model, self.input, actions, x, layer=list(actions), batch_size=_BLOCK
             )
             for layer, error in errors.items():
-                found |= _errors(_ERRORS[layer], error)
+                found |= _errors(_ERROR_NAMES[layer], error)
             # Of a system that learns how equivariant its layers are.
             degrees: dict[str, float] = getattr(self.model, "degrees", dict)()
             if degrees:
