@@ -416,7 +416,7 @@ class Objective(nn.Module):
         if _has_own_action(term):
             given: SupportsAction = term.action  # type: ignore[assignment]
             return given
-        if term.action is None and term.layer == OUTPUT:
+        if term.action is None:
             return self.output
         label = latent_label(term.layer)
         if not isinstance(latent, Tensor) or not -latent.ndim < term.axis < latent.ndim or not term.axis:
@@ -466,7 +466,9 @@ def _terms_of_section_5(
         terms.append(Task(task_weight))
     if checked_weight("transformed_task_weight", transformed_task_weight):
         terms.append(TransformedTask(transformed_task_weight))
-    terms += [Equivariance(name, value, latents[name], distance, axis=axis) for name, value in strengths.items()]  # type: ignore[index]
+    for name, value in strengths.items():
+        own = None if name == OUTPUT and latents[name] == "regular" else latents[name]  # type: ignore[index]
+        terms.append(Equivariance(name, value, own, distance, axis=axis))
     if checked_weight("decorrelation", decorrelation):
         terms += [Decorrelation(name, decorrelation, axis) for name in strengths]
     return terms
