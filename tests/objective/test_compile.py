@@ -222,6 +222,15 @@ def test_other_terms(terms: str) -> None:
     assert_same(step, wanted, model, list(model.encoder.parameters()))
 
 
+# Between its graphs, PyTorch looks at the gradient of the latent, and warns of that itself.
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+def test_labels_for_a_part_of_the_batch_break_the_graph_and_no_more() -> None:
+    model, wanted = Net(), objective(layer="encoder.1")
+    (x, y, g), labelled = batch(), torch.arange(8) < 3
+    step = torch.compile(lambda: wanted(model, x, y, g=g, labelled=labelled)[0], backend="eager")
+    torch.testing.assert_close(step(), wanted(model, x, y, g=g, labelled=labelled)[0])
+
+
 def test_elements_can_be_drawn_inside_without_a_generator() -> None:
     model, wanted = Net(), objective(layer="encoder.1")
     x, y, _ = batch()

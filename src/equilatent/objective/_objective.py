@@ -55,14 +55,12 @@ class Objective(nn.Module):
     the mean over a batch (x, y) and elements g drawn uniformly. `Objective.learned` is the one of section 4. Both are
     short for a list of `terms`, of which there are more:
 
-    ========================= =================================================================
-    `objective.Task`            w · L(D E x, y)
-    `objective.TransformedTask` w' · L(D E ρ_X(g)x, ρ_Y(g)y), augmentation
-    `objective.DecodedTask`     w'' · L(D ρ_Z(g) E x, ρ_Y(g)y), augmentation of the latent
-    `objective.Equivariance`    λ · distance(ρ_Z(g) E x, E ρ_X(g)x), of any layer, the output included
-    `objective.Decorrelation`   μ · mean squared correlation of different features
-    `objective.Algebra`         λ_A · A(ρ_Z), for a learned representation
-    ========================= =================================================================
+    - `Task`: w · L(D E x, y)
+    - `TransformedTask`: w' · L(D E ρ_X(g)x, ρ_Y(g)y), augmentation
+    - `DecodedTask`: w'' · L(D ρ_Z(g) E x, ρ_Y(g)y), augmentation of the latent
+    - `Equivariance`: λ · distance(ρ_Z(g) E x, E ρ_X(g)x), of any layer, the output included
+    - `Decorrelation`: μ · mean squared correlation of different features
+    - `Algebra`: λ_A · A(ρ_Z), for a learned representation
 
     Terms that need the second view share it, and nothing runs that no term asks for. The model is unchanged: no
     parameters, no hooks that stay, nothing extra at inference.
