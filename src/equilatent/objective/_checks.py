@@ -16,7 +16,7 @@ __all__ = ["Weight", "checked_weight", "checked_weights", "choice", "layer_name"
 Weight: TypeAlias = "float | Sequence[float] | Tensor"
 
 
-def checked_weight(name: str, value: float) -> float:
+def checked_weight(name: str, value: Any) -> float:
     """The weight itself, refused unless it is a finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise LatentError(f"{name} is a finite number ≥ 0; got {value!r}.")
