@@ -7,7 +7,7 @@ from equilatent import actions, errors, groups, metrics, objective, reps
 from equilatent.objective import Objective
 
 __all__ = ["Objective", "actions", "errors", "groups", "integrations", "metrics", "objective", "reps", "testing"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> ModuleType:
