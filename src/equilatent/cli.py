@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from equilatent.errors import EquilatentError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from equilatent.bench.config import RunConfig
     from equilatent.bench.demo import DemoConfig
-    from equilatent.bench.recipe import Experiment
-    from equilatent.bench.sweep import SweepConfig
+    from equilatent.bench.harness.config import RunConfig
+    from equilatent.bench.harness.sweep import SweepConfig
+    from equilatent.bench.harness.task import Task
 
 __all__ = ["main"]
 
@@ -60,12 +60,13 @@ def _run(arguments: Sequence[str] | None) -> int:
 
     @app.command(name="list")
     def list_() -> None:
-        """Show every experiment with its table, methods and groups."""
-        from equilatent.bench.experiments import EXPERIMENTS
+        """Show every task with its table, methods and groups."""
+        from equilatent.bench.catalogue import CATALOGUE
 
-        for experiment in EXPERIMENTS.values():
-            print(f"{experiment.name}: {experiment.title} ({experiment.table})")
-            kinds = {"method": experiment.methods, "group": experiment.groups}
+        for task in CATALOGUE.values():
+            print(f"{task.name}: {task.title} ({task.table})")
+            systems = {name: system.title for name, system in task.systems.items()}
+            kinds = {"method": systems, "group": task.groups}
             rows = [(f"--{kind} {name}", words) for kind, known in kinds.items() for name, words in known.items()]
             width = max(len(option) for option, _ in rows)
             for option, words in rows:
@@ -85,11 +86,11 @@ def _run(arguments: Sequence[str] | None) -> int:
 
     @app.command(name="run")
     def run(config: Annotated[_configurations(arguments), tyro.conf.arg(name="")]) -> None:  # type: ignore[valid-type]
-        """Carry out the runs of an experiment, one for each seed; go on with those that were cut off.
+        """Carry out the runs of a task, one for each seed; go on with those that were cut off.
 
         A run that is finished is not run again. Each has a folder of its own under --out, with its record.
         """
-        _run_experiment(config)
+        _run_task(config)
 
     @app.command(name="sweep")
     def sweep(config: Annotated[_sweeps(arguments), tyro.conf.arg(name="")]) -> None:  # type: ignore[valid-type]
@@ -128,7 +129,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _configurations(arguments: Sequence[str] | None) -> Any:
-    """The configurations of all experiments as subcommands of `run`."""
+    """The configurations of all tasks as subcommands of `run`."""
     return _subcommands("run", arguments, lambda config: config)
 
 
@@ -136,7 +137,7 @@ def _sweeps(arguments: Sequence[str] | None) -> Any:
     """The same, of `sweep`, each with what a sweep is told besides."""
 
     def with_grid(config: "RunConfig") -> Any:
-        from equilatent.bench.sweep import SweepConfig
+        from equilatent.bench.harness.sweep import SweepConfig
 
         return SweepConfig(config)
 
@@ -151,47 +152,47 @@ class _Unread:
 def _subcommands(command: str, arguments: Sequence[str] | None, wrap: Callable[["RunConfig"], Any]) -> Any:
     import tyro
 
-    # Importing the experiments takes a second, so only where they are needed.
+    # Importing the tasks takes a second, so only where they are needed.
     chosen = sys.argv[1:] if arguments is None else list(arguments)
     if chosen[:1] != [command]:
         return _Unread
     _require("pytorch_lightning", "platformdirs", "filelock", "safetensors", "PIL")
-    from equilatent.bench.experiments import EXPERIMENTS
+    from equilatent.bench.catalogue import CATALOGUE
 
     return tyro.extras.subcommand_type_from_defaults(
-        {name: wrap(experiment.config()) for name, experiment in EXPERIMENTS.items()},
-        {name: f"{experiment.title}. {experiment.table}." for name, experiment in EXPERIMENTS.items()},
+        {name: wrap(task.config()) for name, task in CATALOGUE.items()},
+        {name: f"{task.title}. {task.table}." for name, task in CATALOGUE.items()},
         prefix_names=False,
     )
 
 
-def _experiment_of(config: "RunConfig") -> "Experiment":
-    from equilatent.bench.experiments import EXPERIMENTS
+def _task_of(config: "RunConfig") -> "Task":
+    from equilatent.bench.catalogue import CATALOGUE
 
-    return next(known for known in EXPERIMENTS.values() if known.config is type(config))
+    return next(task for task in CATALOGUE.values() if task.config is type(config))
 
 
-def _run_experiment(config: "RunConfig") -> None:
-    from equilatent.bench.run import run, run_folder
+def _run_task(config: "RunConfig") -> None:
+    from equilatent.bench.harness.run import run, run_folder
 
-    experiment = _experiment_of(config)
+    task = _task_of(config)
     for seed in config.seeds:
-        record = run(experiment, config, seed)
+        record = run(task, config, seed)
         if not record:  # the record is that of another process of this run
             continue
         numbers = ", ".join(
             f"{name} {value:.4g}" for name, value in record["final"].items() if isinstance(value, float)
         )
         print(f"seed {seed}: {numbers} ({record['seconds']:.0f} s)", flush=True)
-        print(f"  {run_folder(experiment, config, seed) / 'record.json'}", flush=True)
+        print(f"  {run_folder(task, config, seed) / 'record.json'}", flush=True)
 
 
 def _run_sweep(config: "SweepConfig") -> None:
-    from equilatent.bench.sweep import describe, parse_grid, slurm_executor, sweep
+    from equilatent.bench.harness.sweep import describe, parse_grid, slurm_executor, sweep
 
     grid = parse_grid(config.run, config.grid)
     executor = None if config.slurm is None else slurm_executor(config.slurm, config.run.out, config.jobs)
-    summary = sweep(_experiment_of(config.run), config.run, grid, jobs=config.jobs or 1, executor=executor)
+    summary = sweep(_task_of(config.run), config.run, grid, jobs=config.jobs or 1, executor=executor)
     print(describe(summary))
     count = sum(len(row["not_finished"]) for row in summary["cells"])
     if count:
@@ -201,10 +202,10 @@ def _run_sweep(config: "SweepConfig") -> None:
 def _demo(config: "DemoConfig") -> None:
     from tqdm import tqdm
 
-    from equilatent.bench.config import parse_seeds
     from equilatent.bench.demo import METHODS, DemoRun, records_of, run_demo
     from equilatent.bench.demo_report import render_page, render_table, verdict
-    from equilatent.bench.record import write_json, write_text
+    from equilatent.bench.harness.config import parse_seeds
+    from equilatent.bench.harness.record import write_json, write_text
 
     config.check()
     config.out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made is told before the training

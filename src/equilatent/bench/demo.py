@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import equilatent as eq
-from equilatent.bench.config import parse_seeds, pick_device
 from equilatent.bench.digits import SIDE, Digits, PairSplit, load_digits, make_pairs, split_digits
-from equilatent.bench.record import make_record
+from equilatent.bench.harness.config import parse_seeds, pick_device
+from equilatent.bench.harness.record import make_record
 from equilatent.errors import EquilatentError
 from equilatent.groups import Group
 from equilatent.objective import Distance, Terms

@@ -1,4 +1,4 @@
-"""The networks of the paper's experiments, in its own PyTorch terms."""
+"""The networks of the paper's experiments as plain PyTorch modules."""
 
 from __future__ import annotations
 
@@ -7,39 +7,22 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 
-__all__ = ["classification_head", "ddmnist_cnn", "medmnist3d_cnn", "smoke_cnn"]
+from equilatent.bench.systems.ordinary import classification_head, ordinary_classifier
+from equilatent.bench.tasks.ddmnist import DdmnistConfig, network
+
+__all__ = ["ddmnist_cnn", "medmnist3d_cnn", "smoke_cnn"]
 
 
-def ddmnist_cnn(features: int = 66, classes: int = 100) -> nn.Sequential:
+def ddmnist_cnn(features: int = 66) -> nn.Sequential:
     """The DDMNIST classifier of appendix C.1 for images [B, 1, 56, 56]; its latent is the output of ``encoder``.
 
     Args:
         features: width of the latent, the output of the last 1×1 convolution; 66 in the paper.
-        classes: number of classes.
 
     >>> sum(parameter.numel() for parameter in ddmnist_cnn().parameters())
     33742
     """
-    c = 6
-
-    def block(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Sequential:
-        convolution = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=padding)
-        return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ELU())
-
-    encoder = nn.Sequential(
-        nn.Upsample(size=(57, 57)),
-        block(1, c, 7, 1, 2),
-        block(c, 2 * c, 5, 1, 2),
-        nn.AvgPool2d(5, stride=2, padding=1),
-        block(2 * c, 4 * c, 3, 2, 2),
-        nn.AvgPool2d(5, stride=2, padding=1),
-        block(4 * c, 6 * c, 3, 2, 0),
-        block(6 * c, 6 * c, 3, 1, 1),
-        nn.AvgPool2d(5, stride=1, padding=1),
-        nn.Conv2d(6 * c, features, 1),
-        nn.Flatten(),
-    )
-    return nn.Sequential(OrderedDict(encoder=encoder, head=classification_head(features, classes)))
+    return ordinary_classifier(network(DdmnistConfig(features=features)))
 
 
 def medmnist3d_cnn(classes: int = 2, *, width: int = 6) -> nn.Sequential:
@@ -118,8 +101,3 @@ class _Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         total: Tensor = self.block(x) + self.skip(x)
         return total
-
-
-def classification_head(features: int, classes: int) -> nn.Sequential:
-    """Class scores from features [B, features]: batch norm, ELU, a linear layer."""
-    return nn.Sequential(nn.BatchNorm1d(features), nn.ELU(), nn.Linear(features, classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import equilatent as eq
+from equilatent.bench.architecture import EncoderDecoder
 from equilatent.bench.data import ImageData, cifar10, held_out
-from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
-from equilatent.bench.recipe import Experiment
+from equilatent.bench.harness.task import Quantity, Split, Task
+from equilatent.bench.tasks.learned._common import LearnedConfig, LearnedProblem
 
 __all__ = ["CIFAR10"]
 
@@ -47,56 +49,52 @@ def classifier(d: int) -> tuple[nn.Module, nn.Module]:
     return encoder, nn.Linear(d, 10)
 
 
-class Cifar10Recipe(LearnedRecipe):
+def network(config: Cifar10Config) -> EncoderDecoder:
+    """Encoder and classifier."""
+    return EncoderDecoder(functools.partial(classifier, config.features))
+
+
+class Cifar10Problem(LearnedProblem):
     """Images as they are; the class stays when an image is turned."""
 
-    def __init__(self, config: Cifar10Config, seed: int, device: torch.device, data: ImageData | None = None) -> None:
+    def __init__(self, config: Cifar10Config, device: torch.device, data: ImageData | None = None) -> None:
+        super().__init__(config, device)
         data = data or cifar10(config.data)
         self.provenance = data.provenance or {}
-        group = eq.groups.cyclic(4)
-        encoder, decoder = classifier(config.features)
-        super().__init__(
-            config,
-            seed,
-            device,
-            encoder=encoder,
-            decoder=decoder,
-            input=eq.actions.image(group),
-            output=eq.actions.trivial(group),
-            task_loss=F.cross_entropy,
-        )
+        self.group = eq.groups.cyclic(4)
+        self.input, self.output = eq.actions.image(self.group).to(device), eq.actions.trivial(self.group)
         images, classes = data.train_x[: config.limit].to(device), data.train_y[: config.limit].to(device)
         train, validation = held_out(len(images), device)
         self.train = images[train], classes[train]
         self.samples = len(self.train[0])
         self.evaluation = {
-            "val": self._fixed(images[validation], classes[validation], 1),
+            "validation": self._fixed(images[validation], classes[validation], 1),
             "test": self._fixed(data.test_x.to(device), data.test_y.to(device), 2),
         }
 
-    def pairs(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Images and their classes."""
         images, classes = self.train
         return _normalised(images[indices]), classes[indices]
 
-    def final(self) -> dict[str, Any]:
-        """Also the share of test images that are classified rightly, as they are and turned."""
-        if self.config.method == "control":  # whose network is not trained
-            return super().final()
+    def task_loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(output, target)
+
+    def evaluate(self, model: nn.Module, split: Split) -> dict[str, Any]:
+        """At the end also the share of test images that are classified rightly, as they are and turned."""
+        found = super().evaluate(model, split)
+        if split == "validation" or not hasattr(model, "encoder"):
+            return found
         x, y, g = self.evaluation["test"]
-        encoder, decoder = self._parts
-        with torch.no_grad():
-            plain, turned = (
-                float(
-                    (torch.cat([decoder(encoder(part)) for part in images.split(1024)]).argmax(1) == y).float().mean()
-                )
-                for images in (x, self.objective.input(x, g))
-            )
-        return {**super().final(), "test_accuracy": plain, "test_accuracy_turned": turned}
+        for name, images in (("test_accuracy", x), ("test_accuracy_turned", self.input(x, g))):
+            scores = torch.cat([model.decoder(model.encoder(part)) for part in images.split(1024)])  # type: ignore[operator]
+            found[name] = float((scores.argmax(1) == y).float().mean())
+        return found
 
     def _fixed(self, images: Tensor, classes: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = torch.Generator().manual_seed(number)
-        g = self.objective.group.sample(len(images), generator=generator, device=images.device)
+        g = self.group.sample(len(images), generator=generator, device=images.device)
         return _normalised(images), classes, g
 
 
@@ -104,23 +102,23 @@ def _normalised(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-CIFAR10 = Experiment(
+CIFAR10 = Task(
     name="cifar10",
     title="Classifier of CIFAR10",
     table="Table 3",
     config=Cifar10Config,
-    methods=METHODS,
     groups={"C4": "quarter turns"},
-    make=Cifar10Recipe,
-    columns={
-        "eigenvalue_counts.r.0": "1",
-        "eigenvalue_counts.r.1": "i",
-        "eigenvalue_counts.r.2": "−1",
-        "eigenvalue_counts.r.3": "−i",
-        "relator_loss": "algebra loss",
-        "test_equivariance": "equivariance loss",
-        "test_accuracy": "test accuracy",
-    },
+    load=Cifar10Problem,
+    architecture=network,
+    quantities=(
+        Quantity("eigenvalue_counts.r.0", "1"),
+        Quantity("eigenvalue_counts.r.1", "i"),
+        Quantity("eigenvalue_counts.r.2", "−1"),
+        Quantity("eigenvalue_counts.r.3", "−i"),
+        Quantity("relator_loss", "algebra loss", "lower"),
+        Quantity("test_equivariance", "equivariance loss", "lower"),
+        Quantity("test_accuracy", "test accuracy", "higher", 3),
+    ),
     published={
         ("learned", "C4"): {
             "eigenvalue_counts.r.0": ("16", "16", "15", "16", "16"),

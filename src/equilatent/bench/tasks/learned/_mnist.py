@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.actions import Action
+from equilatent.bench.architecture import EncoderDecoder
 from equilatent.bench.data import ImageData, held_out, mnist, turned
-from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
-from equilatent.bench.recipe import Experiment
+from equilatent.bench.harness.task import Quantity, Task
+from equilatent.bench.tasks.learned._common import LearnedConfig, LearnedProblem
 
 __all__ = ["MNIST"]
 
@@ -36,21 +38,22 @@ class MnistConfig(LearnedConfig):
     algebra_weight: float = 0.5
     """λ_A, the weight of the algebra loss."""
     output_weight: float = 0.495
-    """λ_Y, the weight of the task loss on the moved and decoded latent."""
+    """λ_Y, the weight of the task loss on the transformed and decoded latent."""
     latent_weight: float = 0.005
     """λ_Z, the weight of the equivariance of the latent."""
     start: str = "normal"
     """The matrices at the start: uniform, normal, orthogonal, or a sum of real irreps such as '30 trivial'."""
     relator_weight: float = 0.5
     """The weight of each relator in the algebra loss."""
-    mixed_damping: float = 0.1
-    """A factor for relators in which several generators occur."""
+    mixed_damping: float = 0.2
+    """A factor for relators in which several generators occur; that of the public code."""
     inverse_weight: float = 0.0
     """The weight of the regulariser on the inverses of the generators."""
 
     def resolved(self) -> Self:
         """With the size of the latent that belongs to the group."""
-        return self if self.features else dataclasses.replace(self, features=_FEATURES.get(self.group, 30))
+        sized = self if self.features else dataclasses.replace(self, features=_FEATURES.get(self.group, 30))
+        return super(MnistConfig, sized).resolved()
 
 
 def autoencoder(d: int, shape: tuple[int, ...]) -> tuple[nn.Module, nn.Module]:
@@ -120,66 +123,73 @@ _SETTINGS: dict[str, tuple[Callable[[], Action], Callable[[Tensor, torch.Generat
 }
 
 
-class MnistRecipe(LearnedRecipe):
+def network(config: MnistConfig) -> EncoderDecoder:
+    """Encoder and decoder for the images of the group."""
+    return EncoderDecoder(functools.partial(autoencoder, config.features, _SETTINGS[config.group][2]))
+
+
+class MnistProblem(LearnedProblem):
     """Digits turned by any angle (D3, C4xC2), or four at a time (A4), drawn anew in every batch."""
 
-    def __init__(self, config: MnistConfig, seed: int, device: torch.device, data: ImageData | None = None) -> None:
+    def __init__(self, config: MnistConfig, device: torch.device, data: ImageData | None = None) -> None:
+        super().__init__(config, device)
         data = data or mnist(config.data)
         self.provenance = data.provenance or {}
-        make_action, self.draw, shape = _SETTINGS[config.group]
-        action = make_action()
-        encoder, decoder = autoencoder(config.features, shape)
-        super().__init__(
-            config, seed, device, encoder=encoder, decoder=decoder, input=action, output=action, task_loss=F.mse_loss
-        )
+        make_action, self.draw, _ = _SETTINGS[config.group]
+        self.input = self.output = make_action().to(device)
+        self.group = self.input.group
         images = data.train_x[: config.limit].to(device)
         train, validation = held_out(len(images), device)
         self.train = images[train]
         self.samples = len(self.train)
         self.evaluation = {
-            "val": self._fixed(images[validation], 1),
+            "validation": self._fixed(images[validation], 1),
             "test": self._fixed(data.test_x.to(device), 2),
         }
 
-    def pairs(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Digits, turned or in fours, and themselves as targets."""
         x = self.draw(self.train[indices].float() / 255, generator)
         return x, x
 
-    def figures(self) -> dict[str, np.ndarray]:
+    def task_loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The mean square error of the pixels."""
+        return F.mse_loss(output, target)
+
+    def figures(self, model: nn.Module) -> dict[str, np.ndarray]:
         """Digits, and what is decoded from their latents under every element, for Figure 3."""
+        if not hasattr(model, "encoder"):
+            return {}
         x = self.evaluation["test"][0][:4]
-        encoder, decoder = self._parts
-        elements = self.objective.group.elements.to(x.device)
-        with torch.no_grad():
-            latent = encoder(x).repeat_interleave(len(elements), 0)
-            decoded = decoder(self.rho(latent, elements.repeat(len(x))))
+        elements = self.group.elements.to(x.device)
+        latent = model.encoder(x).repeat_interleave(len(elements), 0)  # type: ignore[operator]
+        decoded = model.decoder(model.rho(latent, elements.repeat(len(x))))  # type: ignore[operator]
         return {"images": x.cpu().numpy(), "decoded": decoded.view(len(x), len(elements), *x.shape[1:]).cpu().numpy()}
 
     def _fixed(self, images: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = torch.Generator().manual_seed(number)
         x = self.draw(images.float() / 255, generator)
-        return x, x, self.objective.group.sample(len(x), generator=generator, device=x.device)
+        return x, x, self.group.sample(len(x), generator=generator, device=x.device)
 
 
-MNIST = Experiment(
+MNIST = Task(
     name="mnist",
     title="Autoencoder of digits",
     table="Table 2, Figure 4",
     config=MnistConfig,
-    methods=METHODS,
     groups={
         "D3": "turns by 120° and a mirror, by interpolation",
         "A4": "even permutations of four digits (not in the paper)",
         "C4xC2": "quarter turns, and the negative (not in the paper)",
     },
-    make=MnistRecipe,
-    columns={
-        "multiplicities_complex": "multiplicities",
-        "copies_of_regular": "copies of regular",
-        "relator_loss": "algebra loss",
-        "test_equivariance": "equivariance loss",
-    },
+    load=MnistProblem,
+    architecture=network,
+    quantities=(
+        Quantity("multiplicities_complex", "multiplicities"),
+        Quantity("copies_of_regular", "copies of regular"),
+        Quantity("relator_loss", "algebra loss", "lower"),
+        Quantity("test_equivariance", "equivariance loss", "lower"),
+    ),
     published={
         ("learned", "D3"): {
             "multiplicities_complex.trivial": ("5.017", "6.471", "5.004", "4.960", "5.021"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -11,11 +12,37 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
-__all__ = ["commit", "machine", "make_record", "peak_memory", "replace_file", "versions", "write_json", "write_text"]
+from equilatent.errors import EquilatentError
+
+__all__ = [
+    "SCHEMA",
+    "commit",
+    "machine",
+    "make_record",
+    "peak_memory",
+    "read_record",
+    "replace_file",
+    "versions",
+    "write_json",
+    "write_text",
+]
+
+#: Counts changes of what a record holds. 1: no schema, protocol and selected; 2: with them.
+SCHEMA = 2
+#: What a record has to hold, and of what kind.
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "experiment": str,
+    "method": str,
+    "group": str,
+    "seed": int,
+    "config": dict,
+    "final": dict,
+    "seconds": (int, float),
+}
 
 
 def make_record(
@@ -28,20 +55,98 @@ def make_record(
     final: Mapping[str, Any],
     seconds: float,
     device: torch.device,
+    protocol: int = 1,
+    selected: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The record of one run."""
+    """The record of one run.
+
+    Args:
+        experiment: the task.
+        method: the system.
+        group: the group.
+        seed: the seed.
+        config: the fields that determine the numbers.
+        final: the numbers.
+        seconds: of training.
+        device: where it ran.
+        protocol: that of the task.
+        selected: the epoch whose weights were kept, and the number of the validation samples that selected it.
+    """
     return {
+        "schema": SCHEMA,
         "experiment": experiment,
         "method": method,
         "group": group,
         "seed": seed,
+        "protocol": protocol,
         "config": dict(config),
         "commit": commit(),
         "versions": versions(["equilatent", "torch", "numpy"]),
         "machine": machine(device),
+        "selected": dict(selected or {}),
         "final": dict(final),
         "seconds": seconds,
     }
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record from a file, of this schema whatever it was written with.
+
+    Raises:
+        EquilatentError: if it cannot be read, or is no record; the message says why.
+    """
+    try:
+        record = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        raise EquilatentError(f"{path} cannot be read ({error}). Remove it to carry out the run again.") from error
+    wrong = _faults(record)
+    if wrong:
+        raise EquilatentError(f"{path} is no record of a run: {wrong}. Remove it to carry out the run again.")
+    if record.get("schema", 1) > SCHEMA:
+        raise EquilatentError(
+            f"{path} was written by a later version (schema {record['schema']}; this one knows {SCHEMA}). Update equilatent."
+        )
+    return {
+        "schema": 1,
+        "protocol": 1,
+        "selected": {},
+        "curve": [],
+        "data": {},
+        "machine": {},
+        "versions": {},
+        **record,
+    }
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _faults(record: Any) -> str:
+    """What keeps this from being a record, in words; empty if nothing does."""
+    if not isinstance(record, dict):
+        return f"it holds a {type(record).__name__}, not a mapping"
+    if "cells" in record:
+        return "it is the summary of a sweep, whose runs are read from their folders"
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(record.get(name), kind)]
+    wrong += [
+        name for name in ("data", "machine", "versions", "selected") if not isinstance(record.get(name, {}), dict)
+    ]
+    wrong += [name for name in ("schema", "protocol") if not isinstance(record.get(name, 1), int)]
+    if wrong:
+        return f"{', '.join(wrong)} missing or of the wrong kind"
+    if not isinstance(record["final"].get("best_epoch", 0), int):
+        return f"best_epoch is {record['final']['best_epoch']!r}"
+    curve = record.get("curve", [])
+    if not isinstance(curve, list) or not all(
+        isinstance(row, dict) and all(map(_is_number, row.values())) for row in curve
+    ):
+        return "curve is not a list of rows of numbers"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def commit() -> str | None:

@@ -1,11 +1,12 @@
-"""What every experiment can be told: the common fields, their check, and the name of a run's folder."""
+"""What every run can be told: the common fields, their check, and the digest that tells configurations apart."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections import Counter
+import math
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +16,31 @@ import torch
 
 from equilatent.errors import EquilatentError
 
-__all__ = ["CIRCUMSTANCES", "RunConfig", "digest_of", "parse_seeds", "pick_device"]
+__all__ = ["CIRCUMSTANCES", "RunConfig", "added", "digest_of", "parse_seeds", "pick_device"]
 
 #: Fields that say where and how a run is carried out; they do not change what it is.
 CIRCUMSTANCES = frozenset({"seed", "device", "devices", "nodes", "data", "out", "again"})
+#: More seeds than anybody runs.
+_MOST_SEEDS = 10_000
+
+
+def added(default: Any, *, was: Any = dataclasses.MISSING) -> Any:
+    """A field that configurations did not have from the start.
+
+    Records of earlier runs lack it; for them it is read as `was`, what held then (the default, if it is left out). With that
+    value it is no part of the digest, so that those runs are still found.
+    """
+    return dataclasses.field(default=default, metadata={"was": default if was is dataclasses.MISSING else was})
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """The fields that all experiments share. Each experiment sets its own defaults and adds fields of its own."""
+    """The fields that all tasks share. Each task sets its own defaults and adds fields of its own."""
 
     method: str = ""
-    """What is trained; `equilatent list` shows the methods of each experiment."""
+    """What is trained; `equilatent list` shows the methods of each task."""
     group: str = ""
-    """The group; `equilatent list` shows those that the experiment knows."""
+    """The group; `equilatent list` shows those that the task knows."""
     seed: str = "0"
     """Seeds of the runs: '0', '0,3' or '0..4' (both ends included); one run after the other."""
     epochs: int = 90
@@ -47,6 +59,10 @@ class RunConfig:
     """Arithmetic of the network; bf16-mixed is faster where the processor has instructions for it, and slower elsewhere."""
     channels_last: bool = False
     """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
+    schedule: Literal["constant", "cosine"] = added("constant")
+    """The learning rate over the run: constant, or falling to 0 along half a cosine."""
+    compile: bool = added(False)
+    """Compile the training step with torch.compile."""
     device: str = "auto"
     """cpu, cuda, mps, or auto for the fastest one present."""
     devices: int = 1
@@ -69,12 +85,18 @@ class RunConfig:
     def identity(self) -> dict[str, Any]:
         """The fields that determine the numbers of a run, apart from its seed; ready for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: value for name, value in fields.items() if name not in CIRCUMSTANCES}
+        plain = {name: value for name, value in fields.items() if name not in CIRCUMSTANCES}
+        return typing.cast(dict[str, Any], json.loads(json.dumps(plain, default=str)))
 
-    @property
-    def digest(self) -> str:
-        """Eight characters that tell configurations apart, whatever their seed."""
-        return digest_of(self.identity)
+    @classmethod
+    def filled(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a record, with those that it lacks as they were when it was made."""
+        missing = {
+            field.name: field.metadata["was"]
+            for field in dataclasses.fields(cls)
+            if "was" in field.metadata and field.name not in recorded and field.name not in CIRCUMSTANCES
+        }
+        return {**recorded, **missing}
 
     def resolved(self) -> Self:
         """The configuration with every default that depends on other fields filled in."""
@@ -94,10 +116,16 @@ class RunConfig:
             )
             if getattr(self, name) is not None and getattr(self, name) < least
         ]
-        if not 0 < self.rate < float("inf"):
-            wrong.append(f"--rate {self.rate} should be positive and finite")
-        if not 0 <= self.min_change < float("inf"):
-            wrong.append(f"--min-change {self.min_change} should be finite and not negative")
+        numbers = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        wrong += [
+            f"--{name.replace('_', '-')} {value} should be finite and not negative"
+            for name, value in numbers.items()
+            if isinstance(value, float) and not 0 <= value < math.inf
+        ]
+        if self.rate == 0:
+            wrong.append("--rate 0.0 should be positive")
+        if not str(self.out).strip() or str(self.out) == ".":
+            wrong.append("--out should name a folder for the runs")
         try:
             parse_seeds(self.seed)
         except EquilatentError as error:
@@ -114,9 +142,16 @@ class RunConfig:
         return wrong
 
 
-def digest_of(fields: Mapping[str, Any]) -> str:
-    """Eight characters that tell configurations apart, of the fields as they are or as a record has them."""
-    text = json.dumps(dict(fields), sort_keys=True, default=str)
+def digest_of(config: type[RunConfig], identity: Mapping[str, Any], protocol: int) -> str:
+    """Eight characters that tell configurations apart.
+
+    Fields that were added later are left out where they have the value that held before, and so is the first protocol.
+    """
+    was = {field.name: field.metadata["was"] for field in dataclasses.fields(config) if "was" in field.metadata}
+    kept = {name: value for name, value in identity.items() if name not in was or value != was[name]}
+    if protocol > 1:
+        kept["protocol"] = protocol
+    text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -126,18 +161,22 @@ def parse_seeds(text: str) -> list[int]:
     >>> parse_seeds("0..2"), parse_seeds("0,3")
     ([0, 1, 2], [0, 3])
     """
+    ranges: list[range] = []
     try:
-        seeds: list[int] = []
         for part in text.split(","):
             first, _, last = part.partition("..")
-            seeds += range(int(first), int(last or first) + 1)
+            ranges.append(range(int(first), int(last or first) + 1))
     except ValueError:
-        seeds = []
-    if not seeds or min(seeds) < 0:
+        ranges = []
+    if not any(ranges) or min(part.start for part in ranges) < 0:
         raise EquilatentError(f"--seed {text!r} names no seeds. Write '0', '0,3' or '0..2' (both ends included).")
-    most_named, times = Counter(seeds).most_common(1)[0]
-    if times > 1:
-        raise EquilatentError(f"--seed {text!r} names seed {most_named} more than once. Name each seed once.")
+    count = sum(map(len, ranges))
+    if count > _MOST_SEEDS:
+        raise EquilatentError(f"--seed {text!r} names {count:,} seeds; at most {_MOST_SEEDS:,} are run.")
+    seeds = [seed for part in ranges for seed in part]
+    if len(set(seeds)) < count:
+        twice = next(seed for number, seed in enumerate(seeds) if seed in seeds[:number])
+        raise EquilatentError(f"--seed {text!r} names seed {twice} more than once. Name each seed once.")
     return seeds
 
 

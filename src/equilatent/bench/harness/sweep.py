@@ -1,8 +1,8 @@
-"""Many runs of one experiment: every choice of a grid with every seed, over local processes or over Slurm.
+"""Many runs of one task: every choice of a grid with every seed, over local processes or over Slurm.
 
 Each run is one of `run`: it has its folder, lock and record, so a sweep that is interrupted goes on where it was, and
-nothing runs twice. The best choice is the one with the lowest mean validation loss, or what else the experiment selects
-by; numbers on test samples are never looked at.
+nothing runs twice. The best choice is the one with the best mean of the number of the validation samples that the task
+selects by; numbers of the test samples are never looked at.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from typing import Annotated, Any, Literal, Protocol, TextIO
 import torch
 import tyro
 
-from equilatent.bench.config import CIRCUMSTANCES, RunConfig
-from equilatent.bench.processes import Worker, wait_for
-from equilatent.bench.recipe import Experiment
-from equilatent.bench.record import write_json
-from equilatent.bench.run import RunBusyError, problems, read_record, run, run_folder
+from equilatent.bench.harness.config import CIRCUMSTANCES, RunConfig, digest_of
+from equilatent.bench.harness.processes import Worker, wait_for
+from equilatent.bench.harness.record import read_record, write_json
+from equilatent.bench.harness.run import RunBusyError, problems, run, run_folder
+from equilatent.bench.harness.task import Task
 from equilatent.errors import EquilatentError, MissingDependencyError
 
 __all__ = [
@@ -43,9 +43,9 @@ __all__ = [
     "SweepConfig",
     "Work",
     "describe",
-    "kept_loss",
     "make_cells",
     "parse_grid",
+    "selected_value",
     "slurm_executor",
     "sweep",
 ]
@@ -53,10 +53,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """What a sweep is told on the command line, besides the fields of the experiment."""
+    """What a sweep is told on the command line, besides the fields of the task."""
 
     run: Annotated[RunConfig, tyro.conf.arg(name="")]
-    """The experiment's fields."""
+    """The task's fields."""
     grid: Annotated[tuple[str, ...], tyro.conf.arg(metavar="FIELD=VALUE,VALUE,…")] = ()
     """Values of fields, such as rate=0.001,0.003 latent_weight=0.05,0.5; every choice is run with every seed."""
     jobs: int | None = None
@@ -80,7 +80,7 @@ class Cell:
 class Work:
     """One run, to be called in a process of its own."""
 
-    experiment: Experiment
+    task: Task
     config: RunConfig
     seed: int
     threads: int
@@ -89,7 +89,7 @@ class Work:
         """Carry it out, on so many threads; 0 leaves their number as it is."""
         if self.threads:
             torch.set_num_threads(self.threads)
-        run(self.experiment, self.config, self.seed)
+        run(self.task, self.config, self.seed)
 
     def checkpoint(self) -> Any:
         """What submitit queues again when the time of a job is over: the same, since a run goes on where it was."""
@@ -100,7 +100,7 @@ class Work:
     @property
     def folder(self) -> Path:
         """The run's folder."""
-        return run_folder(self.experiment, self.config, self.seed)
+        return run_folder(self.task, self.config, self.seed)
 
 
 class Job(Protocol):
@@ -295,7 +295,7 @@ def _describe(kind: Any) -> str:
     return {int: "an integer", float: "a number"}.get(kind, str(kind))
 
 
-def make_cells(experiment: Experiment, config: RunConfig, grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
+def make_cells(task: Task, config: RunConfig, grid: Mapping[str, Sequence[Any]]) -> list[Cell]:
     """Every choice of values; those that come to the same configuration are one.
 
     Raises:
@@ -306,23 +306,32 @@ def make_cells(experiment: Experiment, config: RunConfig, grid: Mapping[str, Seq
     for values in itertools.product(*grid.values()):
         choice = dict(zip(grid, values, strict=True))
         changed = dataclasses.replace(config, **choice).resolved()
-        wrong.update(dict.fromkeys(problems(experiment, changed)))
-        cells.setdefault(changed.digest, Cell(choice, changed))
+        wrong.update(dict.fromkeys(problems(task, changed)))
+        cells.setdefault(_digest(task, changed), Cell(choice, changed))
     if wrong:
-        raise EquilatentError(f"{experiment.name} cannot be swept so: {'; '.join(wrong)}.")
+        raise EquilatentError(f"{task.name} cannot be swept: {'; '.join(wrong)}.")
     return list(cells.values())
 
 
-def kept_loss(record: Mapping[str, Any], criterion: str = "loss") -> float:
-    """The validation loss, or what else selects, at the epoch whose weights a run kept; reads nothing else of its record
-    but the curve.
+def _digest(task: Task, config: RunConfig) -> str:
+    return digest_of(type(config), config.identity, task.protocol)
+
+
+def selected_value(record: Mapping[str, Any], task: Task) -> float:
+    """The number of the validation samples that selected the epoch whose weights a run kept; never one of the test samples.
+
+    Records of the first schema do not hold it; for them it is read off the curve.
     """
+    selected = record["selected"].get(task.criterion)
+    if selected is not None:
+        return float(selected)
+    sign = 1 if task.better == "lower" else -1
     best = math.inf
     for row in record["curve"]:
-        value = row[f"val/{criterion}"]
+        value = sign * row[f"val/{task.criterion}"]
         if value < best - record["config"]["min_change"]:
             best = value
-    return best
+    return sign * best
 
 
 @dataclass
@@ -340,7 +349,7 @@ class _Run:
     @property
     def criterion(self) -> str:
         """What the loss is called that selects."""
-        return self.work.experiment.criterion
+        return self.work.task.criterion
 
     def epochs(self) -> int:
         """Epochs that are done, as its file of metrics says."""
@@ -420,7 +429,7 @@ class _Status:
 
 
 def sweep(
-    experiment: Experiment,
+    task: Task,
     config: RunConfig,
     grid: Mapping[str, Sequence[Any]],
     *,
@@ -434,7 +443,7 @@ def sweep(
     by ``if __name__ == "__main__"``.
 
     Args:
-        experiment: the experiment.
+        task: the task.
         config: the configuration, with the seeds; the grid changes its fields.
         grid: values of each field, as `parse_grid` reads them; none for the seeds alone.
         jobs: processes at once, at least 1; they share the cores.
@@ -452,17 +461,17 @@ def sweep(
     """
     if jobs < 1:
         raise EquilatentError(f"--jobs {jobs} should be at least 1.")
-    cells = make_cells(experiment, config, grid)
+    cells = make_cells(task, config, grid)
     local = executor is None
     threads = max(1, _cores() // jobs) if local else 0
-    runs = [_Run(cell, Work(experiment, cell.config, seed, threads)) for cell in cells for seed in config.seeds]
+    runs = [_Run(cell, Work(task, cell.config, seed, threads)) for cell in cells for seed in config.seeds]
     config.out.mkdir(parents=True, exist_ok=True)
     for one in runs:
         if (one.work.folder / "record.json").exists() and not config.again:
             _finish(one)
         else:
             one.rows = one.epochs()
-    status = _Status(experiment.name, runs, stream or sys.stderr)
+    status = _Status(task.name, runs, stream or sys.stderr)
     try:
         _carry_out(runs, executor or LocalExecutor(jobs), status)
     except KeyboardInterrupt:
@@ -472,7 +481,7 @@ def sweep(
             file=status.stream,
         )
         raise
-    return _conclude(experiment, config, grid, cells, runs)
+    return _conclude(task, config, grid, cells, runs)
 
 
 def _carry_out(runs: Sequence[_Run], executor: Executor, status: _Status) -> None:
@@ -508,7 +517,7 @@ def _carry_out(runs: Sequence[_Run], executor: Executor, status: _Status) -> Non
 
 def _finish(one: _Run) -> None:
     try:
-        one.loss = kept_loss(read_record(one.work.folder), one.criterion)
+        one.loss = selected_value(read_record(one.work.folder / "record.json"), one.work.task)
         one.state = "finished"
     except (EquilatentError, KeyError, TypeError) as error:
         one.state, one.message = "failed", _first_line(error)
@@ -522,7 +531,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _conclude(
-    experiment: Experiment,
+    task: Task,
     config: RunConfig,
     grid: Mapping[str, Sequence[Any]],
     cells: Iterable[Cell],
@@ -536,7 +545,7 @@ def _conclude(
         rows.append(
             {
                 "choice": dict(cell.choice),
-                "digest": cell.config.digest,
+                "digest": _digest(task, cell.config),
                 "validation_loss": losses,
                 "mean": statistics.fmean(losses.values()) if complete else None,
                 "deviation": statistics.stdev(losses.values()) if complete and len(losses) > 1 else None,
@@ -549,15 +558,16 @@ def _conclude(
         )
     ranked = [row for row in rows if row["mean"] is not None]
     summary = {
-        "experiment": experiment.name,
-        "criterion": experiment.criterion,
-        "selected_by": f"lowest mean validation {experiment.criterion} over the seeds, at the epoch whose weights are kept",
+        "experiment": task.name,
+        "criterion": task.criterion,
+        "selected_by": f"{'lowest' if task.better == 'lower' else 'highest'} mean validation {task.criterion} over the "
+        "seeds, at the epoch whose weights are kept",
         "seeds": config.seeds,
         "grid": {name: list(values) for name, values in grid.items()},
         "cells": rows,
-        "best": min(ranked, key=lambda row: row["mean"]) if ranked else None,
+        "best": (min if task.better == "lower" else max)(ranked, key=lambda row: row["mean"]) if ranked else None,
     }
-    identity = json.dumps([experiment.name, config.seeds, sorted(row["digest"] for row in rows)])
+    identity = json.dumps([task.name, config.seeds, sorted(row["digest"] for row in rows)])
     path = config.out / f"sweep-{hashlib.sha256(identity.encode()).hexdigest()[:8]}.json"
     write_json(path, summary)
     return {**summary, "file": str(path)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from equilatent.bench.baselines._fields import FieldType
+from equilatent.bench.systems.steerable._fields import FieldType
 from equilatent.reps import Representation
 
 __all__ = ["Expansion"]

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from equilatent.bench.baselines._filters import band_limited_filters, filter_representation
-from equilatent.bench.baselines._tables import ExactTable
+from equilatent.bench.systems.steerable._filters import band_limited_filters, filter_representation
+from equilatent.bench.systems.steerable._tables import ExactTable
 from equilatent.errors import GroupError, RepresentationError
 from equilatent.groups import Group
 from equilatent.reps import Representation, dual, irreps, isotypic_projector, regular, tensor

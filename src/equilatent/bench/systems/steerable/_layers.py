@@ -9,16 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from equilatent.bench.baselines._expansion import Expansion
-from equilatent.bench.baselines._fields import FieldType, is_trivial
-from equilatent.bench.baselines._filters import filter_representation
-from equilatent.bench.baselines._kernels import (
+from equilatent.bench.systems.steerable._expansion import Expansion
+from equilatent.bench.systems.steerable._fields import FieldType, is_trivial
+from equilatent.bench.systems.steerable._filters import filter_representation
+from equilatent.bench.systems.steerable._kernels import (
     GroupLikelihood,
     invariant_vectors,
     kernel_representation,
     sample_kernels,
 )
-from equilatent.bench.baselines._tables import ExactTable
+from equilatent.bench.systems.steerable._tables import ExactTable
 from equilatent.errors import ActionError, RepresentationError
 from equilatent.reps import Representation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import equilatent as eq
+from equilatent.bench.architecture import EncoderDecoder
 from equilatent.bench.data import DigitViews, TypefaceData, random_views, tmnist
-from equilatent.bench.experiments.learned import METHODS, LearnedConfig, LearnedRecipe
-from equilatent.bench.recipe import Experiment
+from equilatent.bench.harness.task import Quantity, Split, Task
+from equilatent.bench.tasks.learned._common import LearnedConfig, LearnedProblem
 
 __all__ = ["TMNIST"]
 
@@ -29,7 +31,7 @@ class TmnistConfig(LearnedConfig):
     features: int = 42
     """Dimension of the latent."""
     output_weight: float = 0.025
-    """λ_Y, the weight of the task loss on the moved and decoded latent."""
+    """λ_Y, the weight of the task loss on the transformed and decoded latent."""
     latent_weight: float = 0.475
     """λ_Z, the weight of the equivariance of the latent."""
     start: str = "uniform"
@@ -69,48 +71,51 @@ def autoencoder(d: int) -> tuple[nn.Module, nn.Module]:
     return encoder, decoder
 
 
-class TmnistRecipe(LearnedRecipe):
+def network(config: TmnistConfig) -> EncoderDecoder:
+    """Encoder and decoder."""
+    return EncoderDecoder(functools.partial(autoencoder, config.features))
+
+
+class TmnistProblem(LearnedProblem):
     """Random views of the twenty images; x is an image and its partner in the other typeface, which C2 exchanges."""
 
-    def __init__(self, config: TmnistConfig, seed: int, device: torch.device, data: TypefaceData | None = None) -> None:
+    def __init__(self, config: TmnistConfig, device: torch.device, data: TypefaceData | None = None) -> None:
+        super().__init__(config, device)
         data = data or tmnist(config.data)
         self.glyphs = data.glyphs.to(device)
         self.provenance = data.provenance
-        group = eq.groups.cyclic(2)
-        swap = eq.actions.channels(eq.reps.regular(group))
-        encoder, decoder = autoencoder(config.features)
-        super().__init__(
-            config, seed, device, encoder=encoder, decoder=decoder, input=swap, output=swap, task_loss=_image_loss
-        )
+        self.group = eq.groups.cyclic(2)
+        self.input = self.output = eq.actions.channels(eq.reps.regular(self.group)).to(device)
         self.samples = min(_VIEWS, config.limit or _VIEWS)
         self.views = torch.zeros(0)
-        self.evaluation = {split: self._fixed_views(number) for number, split in enumerate(("val", "test"), start=1)}
+        splits: tuple[Split, Split] = ("validation", "test")
+        self.evaluation = {split: self._fixed_views(number) for number, split in enumerate(splits, start=1)}
 
     def start_epoch(self, generator: torch.Generator) -> None:
         """Draw the views of the epoch."""
-        super().start_epoch(generator)
         self.views = _with_partner(random_views(self.glyphs, self.samples, generator))
 
-    def pairs(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Views and themselves as targets."""
         x = self.views[indices]
         return x, x
 
-    def figures(self) -> dict[str, np.ndarray]:
-        """Images, their latents moved and decoded, and their partners, for Figure 3; the twenty images for Figure 5."""
-        x, _, _ = self.evaluation["test"]
-        encoder, decoder = self._parts
-        shown = x[:8]
-        with torch.no_grad():
-            latent = encoder(shown)
-            t = torch.ones(len(shown), dtype=torch.long, device=x.device)
-            moved = self.rho(latent, t)
-            images = torch.stack([shown[:, 0], decoder(latent)[:, 0], decoder(moved)[:, 0], shown[:, 1]], dim=1)
-        return {
-            "decoded": images.cpu().numpy(),
-            "latents": torch.stack([latent, moved], dim=1).cpu().numpy(),
-            "samples": self.glyphs.cpu().numpy(),
-        }
+    def task_loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """The mean square error of the pixels, of the image without its partner."""
+        return F.mse_loss(output, target[:, :1])
+
+    def figures(self, model: nn.Module) -> dict[str, np.ndarray]:
+        """Images, their latents transformed and decoded, and their partners, for Figure 3; the images for Figure 5."""
+        found = {"samples": self.glyphs.cpu().numpy()}
+        if not hasattr(model, "encoder"):
+            return found
+        shown = self.evaluation["test"][0][:8]
+        latent = model.encoder(shown)  # type: ignore[operator]
+        exchanged = model.rho(latent, torch.ones(len(shown), dtype=torch.long, device=shown.device))  # type: ignore[operator]
+        decoded = [model.decoder(z)[:, 0] for z in (latent, exchanged)]  # type: ignore[operator]
+        images = torch.stack([shown[:, 0], *decoded, shown[:, 1]], dim=1)
+        latents = torch.stack([latent, exchanged], dim=1)
+        return {**found, "decoded": images.cpu().numpy(), "latents": latents.cpu().numpy()}
 
     def _fixed_views(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         generator = torch.Generator().manual_seed(number)
@@ -122,24 +127,20 @@ def _with_partner(views: DigitViews) -> Tensor:
     return torch.cat([views.x, views.swapped], dim=1)
 
 
-def _image_loss(output: Tensor, target: Tensor) -> Tensor:
-    return F.mse_loss(output, target[:, :1])
-
-
-TMNIST = Experiment(
+TMNIST = Task(
     name="tmnist",
     title="Autoencoder of digits in two typefaces",
     table="Table 1, Figures 3 and 5",
     config=TmnistConfig,
-    methods=METHODS,
     groups={"C2": "exchanges the typeface"},
-    make=TmnistRecipe,
-    columns={
-        "eigenvalue_counts.r.0": "trivial",
-        "eigenvalue_counts.r.1": "sign",
-        "relator_loss": "algebra loss",
-        "test_equivariance": "equivariance loss",
-    },
+    load=TmnistProblem,
+    architecture=network,
+    quantities=(
+        Quantity("eigenvalue_counts.r.0", "trivial"),
+        Quantity("eigenvalue_counts.r.1", "sign"),
+        Quantity("relator_loss", "algebra loss", "lower"),
+        Quantity("test_equivariance", "equivariance loss", "lower"),
+    ),
     published={
         ("learned", "C2"): {
             "eigenvalue_counts.r.0": ("22", "21", "22", "21", "21"),

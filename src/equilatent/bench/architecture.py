@@ -1,0 +1,75 @@
+"""Networks as tables: a task says what they are made of, a system builds its own kind of layers from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from torch import nn
+
+__all__ = ["LAYERS", "Block", "Classifier", "Conv", "EncoderDecoder", "Pool", "Resize"]
+
+#: Layers of every network that is built from a `Classifier`, by what they are called on the command line: the latent, and
+#: the norm behind it, with which the head begins.
+LAYERS = {"encoder": "encoder", "norm": "head.0"}
+
+
+@dataclass(frozen=True)
+class Resize:
+    """Images enlarged to a size in pixels."""
+
+    size: int
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution with norm and nonlinearity; of a steerable network, `channels` fields instead of channels."""
+
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pooling: by the mean, or by a smooth window where that is needed for equivariance."""
+
+    kernel: int
+    stride: int
+    padding: int
+
+
+Block: TypeAlias = Resize | Conv | Pool
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier of images [B, channels, H, W].
+
+    Its encoder is the blocks and a last 1×1 convolution to the features, the latent; its head is batch norm, ELU and a
+    linear layer.
+
+    Attributes:
+        blocks: the table.
+        features: width of the latent.
+        classes: number of classes.
+        channels: of an image.
+    """
+
+    blocks: tuple[Block, ...]
+    features: int
+    classes: int
+    channels: int = 1
+
+
+@dataclass(frozen=True)
+class EncoderDecoder:
+    """A network in two parts, in plain PyTorch.
+
+    Attributes:
+        make: the encoder and the decoder, with their first weights.
+    """
+
+    make: Callable[[], tuple[nn.Module, nn.Module]]

@@ -1,0 +1,150 @@
+"""What a task is: data, actions, a task loss, and the evaluation of whatever was trained on them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from equilatent.actions import SupportsAction
+from equilatent.bench.harness.config import RunConfig
+from equilatent.groups import Group
+
+if TYPE_CHECKING:
+    from equilatent.bench.harness.system import System
+
+__all__ = ["Better", "Control", "Problem", "Quantity", "Split", "Task"]
+
+Better = Literal["higher", "lower"]
+Split = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of a run's record, as tables show it.
+
+    Attributes:
+        name: its key among the final numbers; a dotted name leads into a mapping or a list, and the name of a mapping stands
+            for all its entries.
+        heading: what it is called.
+        better: which values are better; None if it only describes.
+        digits: decimal places; None for four significant figures.
+    """
+
+    name: str
+    heading: str
+    better: Better | None = None
+    digits: int | None = None
+
+
+@dataclass(frozen=True)
+class Control:
+    """A run that has to stand beside a system that adds something to the loss.
+
+    Attributes:
+        title: what it decides.
+        method: the system.
+        fields: how its configuration differs from that of the run beside which it stands.
+    """
+
+    title: str
+    method: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Problem(ABC):
+    """A task made ready for one configuration: data on the device, actions, loss and evaluation.
+
+    It knows no system. Whatever is drawn while training comes from a generator that is seeded from the run's seed and the
+    epoch, so that a run that is resumed after an epoch draws what it would have drawn.
+
+    Attributes:
+        device: where everything lives.
+        group: the group that acts.
+        input: how it acts on inputs.
+        output: how it acts on targets.
+        samples: how many training samples an epoch has; a batch is given as their indices.
+        provenance: which files the data come from, for the record.
+    """
+
+    device: torch.device
+    group: Group
+    input: SupportsAction
+    output: SupportsAction
+    samples: int
+    provenance: Mapping[str, Any]
+
+    def start_epoch(self, generator: torch.Generator) -> None:
+        """Draw what lasts for a whole epoch."""
+        return
+
+    @abstractmethod
+    def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Any, Any]:
+        """Training samples (x, y), augmented as the task has it."""
+
+    @abstractmethod
+    def task_loss(self, output: Any, target: Any) -> Tensor:
+        """The loss that is trained on, a mean over the batch."""
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, split: Split) -> dict[str, Any]:
+        """Numbers on the samples of a split. The model is in evaluation mode, and there are no gradients."""
+
+    def observe(self, model: nn.Module) -> dict[str, np.ndarray]:
+        """Small arrays to keep after each epoch, for figures."""
+        return {}
+
+    def figures(self, model: nn.Module) -> dict[str, np.ndarray]:
+        """Arrays to keep at the end, for figures."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Task:
+    """An experiment of the paper, or one beside it.
+
+    Attributes:
+        name: on the command line.
+        title: in words.
+        table: the paper's table or figure that it belongs to.
+        config: its configuration with defaults.
+        groups: what each group is and how it acts.
+        load: the problem of a configuration, on a device. May load data.
+        architecture: the network of a configuration, in the form that its systems build from.
+        quantities: what tables show of a run, in their order; the first is what systems are compared by.
+        criterion: the number of the validation samples that selects the epoch, and the configuration in a sweep.
+        better: which values of the criterion are better.
+        protocol: counts changes after which runs are no longer comparable; it is part of what a run is.
+        baseline: the system that others are compared with.
+        budget: fields of which less than the default is a smaller budget; only runs on one budget are compared.
+        controls: runs that every table of it has to show.
+        systems: by name, those that can be trained on it, in the order of the table; filled in where both are known.
+        published: the paper's numbers: for each (method, group) and name of a quantity what is printed: a text for all
+            runs together, or a tuple with one for each run.
+        by_element: numbers that map the name of each group element to an error, with their titles.
+        by_layer: numbers that map the name of each layer to a number, with their titles.
+    """
+
+    name: str
+    title: str
+    table: str
+    config: type[RunConfig]
+    groups: Mapping[str, str]
+    load: Callable[[Any, torch.device], Problem]
+    architecture: Callable[[Any], Any]
+    quantities: Sequence[Quantity]
+    criterion: str = "loss"
+    better: Better = "lower"
+    protocol: int = 1
+    baseline: str | None = None
+    budget: Sequence[str] = ("limit",)
+    controls: Sequence[Control] = ()
+    systems: Mapping[str, type[System]] = field(default_factory=dict)
+    published: Mapping[tuple[str, str], Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)
+    by_element: Mapping[str, str] = field(default_factory=dict)
+    by_layer: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,23 @@
+"""The systems: the network of each, built from a task's table, and the loss that trains it."""
+
+from __future__ import annotations
+
+from equilatent.bench.harness.system import System
+from equilatent.bench.systems.augmented import Augmented
+from equilatent.bench.systems.latent_term import LatentTerm
+from equilatent.bench.systems.learned import Control, Learned
+from equilatent.bench.systems.steerable_networks import PartialSteerable, ResidualPathways, Restricted, Steerable
+
+__all__ = ["SYSTEMS"]
+
+#: All systems, in the order of the paper's tables.
+SYSTEMS: tuple[type[System], ...] = (
+    Learned,
+    Control,
+    Augmented,
+    Steerable,
+    Restricted,
+    ResidualPathways,
+    PartialSteerable,
+    LatentTerm,
+)

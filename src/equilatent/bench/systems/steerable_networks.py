@@ -1,0 +1,245 @@
+"""Steerable networks: strict, restricted behind a layer, with a free path beside it, or with learned equivariance."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from equilatent.bench.architecture import Classifier, Conv, Pool, Resize
+from equilatent.bench.harness.system import System
+from equilatent.bench.harness.task import Problem
+from equilatent.bench.systems.ordinary import classification_head
+from equilatent.bench.systems.steerable import (
+    AntialiasedPool,
+    FieldNorm,
+    FieldType,
+    GatedNonlinearity,
+    GroupLikelihood,
+    PartialConv2d,
+    ResidualPathwayConv2d,
+    SoftDisc,
+    SteerableConv2d,
+    alignment,
+    divergence,
+)
+from equilatent.errors import GroupError
+from equilatent.groups import Group, cyclic, dihedral
+from equilatent.reps import Representation, defining, irreps, trivial
+
+__all__ = [
+    "PartialSteerable",
+    "ResidualPathways",
+    "Restricted",
+    "Steerable",
+    "SteerableClassifier",
+    "steerable_classifier",
+]
+
+_Convolution: TypeAlias = Callable[..., nn.Module]
+#: Weights of the squares in the penalty of the residual pathways: Gaussian priors, the free one 100 times narrower.
+_STRICT, _FREE = 1e-5, 1e-3
+#: Weights of the alignment, of the divergence between layers, and of that of the first layer from uniform.
+_ALIGNMENT, _BETWEEN, _FIRST = 5.0, 3.0, 3.0
+#: Behind so many convolutions the restricted network imposes no symmetry.
+_RESTRICTED = 4
+
+
+class SteerableClassifier(nn.Module):
+    """A classifier with an encoder and a head, and what its layers add to the loss.
+
+    Attributes:
+        encoder: images [B, 1, 56, 56] to features [B, features].
+        head: features to class scores: batch norm, ELU, a linear layer.
+    """
+
+    def __init__(self, encoder: nn.Sequential, head: nn.Sequential) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Class scores [B, classes] of images [B, 1, 56, 56]."""
+        scores: Tensor = self.head(self.encoder(x))
+        return scores
+
+    def penalty(self) -> Tensor:
+        """What is added to the loss of the task, a scalar; 0 for systems of strict layers alone.
+
+        Residual pathways: 10⁻⁵ times the sum of the squares of all strict weights and biases, and 10⁻³ times that of the
+        free ones (Finzi et al. 2021; the weights are those of Wang, Walters & Yu 2022).
+
+        Partial convolutions, with λₙ in layer n of N (Veefkind & Cesa 2024): 1/N times the sum of 5 (max log λₙ − log λₙ(e))
+        and 3 KL(λₙ ‖ λₙ₋₁), in which λₙ₋₁ is held constant and λ₀ is uniform.
+        """
+        total = next(self.head.parameters()).new_zeros(())
+        for layer in self.encoder.modules():
+            if isinstance(layer, ResidualPathwayConv2d):
+                total = total + _STRICT * _square(layer.strict) + _FREE * _square(layer.free)
+        values = [likelihood.log_values() for likelihood in self._likelihoods().values()]
+        if values:
+            aligned = torch.stack([alignment(value) for value in values])
+            first = divergence(values[0], torch.zeros_like(values[0]))
+            between = [divergence(value, before.detach()) for before, value in itertools.pairwise(values)]
+            total = total + (_ALIGNMENT * aligned.sum() + _FIRST * first + _BETWEEN * sum(between)) / len(values)
+        return total
+
+    def degrees(self) -> dict[str, float]:
+        """How equivariant each layer with a learned likelihood is, by the name of its block; empty if there is none.
+
+        The numbers are those of `GroupLikelihood.degree`: 1 for full equivariance, 0 for no constraint.
+        """
+        with torch.no_grad():
+            return {name: float(likelihood.degree()) for name, likelihood in self._likelihoods().items()}
+
+    def likelihoods(self) -> dict[str, Tensor]:
+        """λ(g) of each layer that learns it, [order] with mean 1, by the name of its block; empty if there is none."""
+        with torch.no_grad():
+            return {name: likelihood.log_values().exp() for name, likelihood in self._likelihoods().items()}
+
+    def _likelihoods(self) -> dict[str, GroupLikelihood]:
+        blocks = self.encoder.named_children()
+        return {
+            name: layer.likelihood
+            for name, block in blocks
+            for layer in block.modules()
+            if isinstance(layer, PartialConv2d)
+        }
+
+
+def steerable_classifier(
+    architecture: Classifier, group: Group, convolution: _Convolution, *, restricted: bool = False
+) -> SteerableClassifier:
+    """A classifier of steerable layers, equivariant to a motion of the whole image (Weiler & Cesa 2019).
+
+    As Veefkind & Cesa (2024) have it: images are enlarged bilinearly and faded out to a disc; each convolution is followed
+    by norm and gate; a last 1×1 convolution leads to invariant features.
+
+    Args:
+        architecture: the table; its channels are fields here.
+        group: cyclic(4), dihedral(1) or dihedral(4), acting by `actions.image`.
+        convolution: the kind of its convolutions.
+        restricted: read the fields behind the fourth convolution as fields of the trivial group, under which every channel
+            is invariant by itself; the kernels stay band-limited (restriction, Weiler & Cesa 2019).
+
+    Raises:
+        GroupError: for another group.
+
+    >>> import equilatent as eq
+    >>> from equilatent.bench.architecture import Classifier, Conv
+    >>> table = Classifier((Conv(2, 3), Conv(4, 3)), features=8, classes=3)
+    >>> network = steerable_classifier(table, eq.groups.cyclic(4), SteerableConv2d)
+    >>> network(torch.zeros(2, 1, 7, 7)).shape
+    torch.Size([2, 3])
+    """
+    parts, scalar = _field_parts(group), trivial(group)
+    fields = FieldType((scalar,), architecture.channels)
+    layers: list[tuple[str, nn.Module]] = []
+    count = 0
+    for block in architecture.blocks:
+        if isinstance(block, Resize):
+            layers += [
+                ("resize", nn.Upsample(size=(block.size, block.size), mode="bilinear")),
+                ("disc", SoftDisc(block.size)),
+            ]
+        elif isinstance(block, Pool):
+            layers.append((f"pool{count}", AntialiasedPool(block.kernel, stride=block.stride, padding=block.padding)))
+        else:
+            count += 1
+            wanted = FieldType(parts, block.channels)
+            layers.append((f"block{count}", _block(convolution, fields, wanted, block)))
+            fields = wanted
+            if restricted and count == _RESTRICTED:
+                # Under the trivial group every basis of the channels is one of invariants, so they stay as they are.
+                scalar = trivial(cyclic(1))
+                fields, parts = FieldType((scalar,), fields.dim), (scalar,)
+    last = convolution(fields, FieldType((scalar,), architecture.features), 1, bias=False)
+    encoder = nn.Sequential(OrderedDict([*layers, (f"block{count + 1}", last), ("flatten", nn.Flatten())]))
+    return SteerableClassifier(encoder, classification_head(architecture.features, architecture.classes))
+
+
+def _block(convolution: _Convolution, inputs: FieldType, outputs: FieldType, block: Conv) -> nn.Sequential:
+    gated = outputs.gated()
+    conv = convolution(inputs, gated, block.kernel, stride=block.stride, padding=block.padding)
+    return nn.Sequential(OrderedDict(conv=conv, norm=FieldNorm(gated), gate=GatedNonlinearity(outputs)))
+
+
+class Steerable(System):
+    """The steerable network, whose features are exactly invariant (Weiler & Cesa 2019), on augmented samples.
+
+    The symmetry that is imposed is that of the whole image: of a product that acts on parts of it, the first factor.
+    """
+
+    name = "scnn"
+    title = "steerable convolutions, invariant to the group of the whole image"
+    builds = (Classifier,)
+    convolution: ClassVar[_Convolution] = SteerableConv2d
+    restricted: ClassVar[bool] = False
+
+    model: SteerableClassifier
+
+    def __init__(self, problem: Problem, architecture: Classifier, config: Any, seed: int) -> None:
+        self.problem = problem
+        group = problem.group.factors[0] if problem.group.factors else problem.group
+        self.model = steerable_classifier(architecture, group, type(self).convolution, restricted=self.restricted)
+
+    def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The task loss, and what the layers add to it."""
+        task, penalty = self.problem.task_loss(self.model(x), y), self.model.penalty()
+        loss = task + penalty
+        return loss, {"loss": loss.detach(), "task": task.detach(), "penalty": penalty.detach()}
+
+    def report(self) -> dict[str, Any]:
+        """The degree of equivariance of each layer that has learned it."""
+        degrees = self.model.degrees()
+        return {"degrees": degrees} if degrees else {}
+
+
+class Restricted(Steerable):
+    """`Steerable`, with no symmetry imposed behind the fourth convolution."""
+
+    name = "restriction"
+    title = "SCNN with no symmetry imposed behind the fourth block"
+    restricted = True
+
+
+class ResidualPathways(Steerable):
+    """`Steerable` with an ordinary convolution beside each strict one, and a prior on both (Finzi et al. 2021)."""
+
+    name = "rpp"
+    title = "each layer an equivariant path and a free one, with a prior on both"
+    convolution = ResidualPathwayConv2d
+
+
+class PartialSteerable(Steerable):
+    """`Steerable` in which each convolution learns how equivariant it is (Veefkind & Cesa 2024)."""
+
+    name = "pscnn"
+    title = "each layer learns to which elements it is equivariant"
+    convolution = PartialConv2d
+
+
+def _field_parts(group: Group) -> tuple[Representation, ...]:
+    """The irreps in one hidden field, the trivial one first.
+
+    Those up to the highest frequency of Veefkind & Cesa: all of C4 and D4; of D1 the trivial one alone.
+    """
+    if group == dihedral(1):
+        return (trivial(group),)
+    if group == cyclic(4) or group == dihedral(4):
+        # The defining representation is the irrep of dimension 2, in the same matrices on every machine.
+        lines = [rho for rho in irreps(group, field="real") if rho.dim == 1]
+        return (*lines, defining(group))
+    raise GroupError(
+        f"the steerable networks are made for cyclic(4), dihedral(1) and dihedral(4), one copy of the group that acts on "
+        f"the whole image; got {group!r}."
+    )
+
+
+def _square(module: nn.Module) -> Tensor:
+    """The sum of the squares of all parameters."""
+    return torch.stack([parameter.square().sum() for parameter in module.parameters()]).sum()

@@ -1,0 +1,10 @@
+"""The tasks: data, actions, task loss, evaluation and published numbers of each."""
+
+from equilatent.bench.harness.task import Task
+from equilatent.bench.tasks.ddmnist import DDMNIST
+from equilatent.bench.tasks.learned import CIFAR10, MNIST, TMNIST
+
+__all__ = ["TASKS"]
+
+#: All tasks, in the order of the paper's tables.
+TASKS: tuple[Task, ...] = (TMNIST, MNIST, CIFAR10, DDMNIST)
