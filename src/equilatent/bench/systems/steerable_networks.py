@@ -133,7 +133,7 @@ def steerable_classifier(
     >>> from equilatent.bench.architecture import Classifier, Conv
     >>> table = Classifier((Conv(2, 3), Conv(4, 3)), features=8, classes=3)
     >>> network = steerable_classifier(table, eq.groups.cyclic(4), SteerableConv2d)
-    >>> network(torch.zeros(2, 1, 7, 7)).shape
+    >>> network(torch.zeros(2, 1, 5, 5)).shape
     torch.Size([2, 3])
     """
     parts, scalar = _field_parts(group), trivial(group)
