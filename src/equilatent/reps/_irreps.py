@@ -57,14 +57,19 @@ class Irrep(Representation):
         self._dense: MatrixRepresentation | None = None
 
     @property
+    def is_complex(self) -> bool:
+        """Whether it is one over the complex numbers, and not of real type."""
+        return self.field == "complex" and self.kind != "real"
+
+    @property
     def character(self) -> Tensor:
         """The character, from the character table; float64 [order], or complex128 if it is not real."""
         character = self.repetition * torch.stack([self._table.character(row) for row in self.rows]).sum(0)
         return character if self.kind == "complex" and self.field == "complex" else character.real
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The matrices of the elements."""
-        return self.dense.matrix(g)
+        return self.dense.make_matrices(g)
 
     def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
         """The matrix of each sample's element times its vectors."""

@@ -21,8 +21,9 @@ __all__ = ["Multiplicities", "is_isomorphic", "multiplicities"]
 
 #: Up to this difference from whole numbers, multiplicities are printed as whole numbers.
 _WHOLE = 1e-6
-#: So many elements are tried when a representation that is one by its making is checked once more.
-_TRIED = 64
+#: So many elements are tried when a representation that is one by its making is checked once more; fewer, but at least
+#: as many as in the last number, where their vectors would have more entries in all.
+_TRIED, _TRIED_ENTRIES, _TRIED_AT_LEAST = 64, 1 << 20, 8
 
 
 class Multiplicities(Mapping[Irrep, float]):
@@ -125,7 +126,7 @@ def multiplicities(
         if group is not None and group != rho.group:
             raise RepresentationError(f"this is a representation of {rho.group.label}, not of {group.label}.")
         group, character, residual = rho.group, rho.character, _representation_residual(rho)
-        is_complex = rho.dim > 0 and rho.matrix(0).is_complex()
+        is_complex = rho.is_complex
     else:
         if group is None:
             raise RepresentationError("matrices need their group: multiplicities(matrices, G).")
@@ -191,10 +192,11 @@ def _representation_residual(rho: Representation) -> float:
     if not rho.dim:
         return 0.0
     group, generator = rho.group, torch.Generator().manual_seed(0)
-    device = rho.character.device
-    tried = group.sample(min(_TRIED, group.order), generator=generator).to(device)
-    # Complex, because matrices may be so where their character is real, as for irreps of quaternionic type.
-    vectors = torch.randn(len(tried), rho.dim, generator=generator, dtype=torch.float64).to(device, torch.complex128)
+    count = min(_TRIED, max(_TRIED_AT_LEAST, _TRIED_ENTRIES // rho.dim))
+    tried = group.sample(min(count, group.order), generator=generator)
+    vectors = torch.randn(len(tried), rho.dim, generator=generator, dtype=torch.float64)
+    if rho.is_complex:
+        vectors = vectors.to(torch.complex128)
     total = 0.0
     for g in group.generators.values():
         one = torch.full_like(tried, g)
