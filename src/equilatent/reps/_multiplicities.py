@@ -50,30 +50,27 @@ class Multiplicities(Mapping[Irrep, float]):
     def __init__(self, known: Sequence[Irrep], values: Sequence[float], residual: float) -> None:
         self.group: Group = known[0].group
         self.residual = residual
-        self._irreps = tuple(known)
-        self._values = {rho.name: float(value) for rho, value in zip(known, values, strict=True)}
+        self._values = {rho: float(value) for rho, value in zip(known, values, strict=True)}
 
     def __getitem__(self, irrep: Irrep | str) -> float:
-        if isinstance(irrep, Irrep) and (irrep.group != self.group or irrep.field != self._irreps[0].field):
-            raise KeyError(irrep)
-        return self._values[irrep if isinstance(irrep, str) else irrep.name]
+        return self.as_floats()[irrep] if isinstance(irrep, str) else self._values[irrep]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Multiplicities):
             return NotImplemented
-        return (self.group, self._irreps[0].field, self._values) == (other.group, other._irreps[0].field, other._values)
+        return self._values == other._values
 
     __hash__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Irrep]:
-        return iter(self._irreps)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._irreps)
+        return len(self._values)
 
     def as_floats(self) -> dict[str, float]:
         """The multiplicities by the irreps' names."""
-        return dict(self._values)
+        return {rho.name: value for rho, value in self._values.items()}
 
     @property
     def is_whole(self) -> bool:
@@ -82,10 +79,10 @@ class Multiplicities(Mapping[Irrep, float]):
 
     def __str__(self) -> str:
         if self.is_whole:
-            counts = [(name, round(value)) for name, value in self._values.items()]
+            counts = [(rho.name, round(value)) for rho, value in self._values.items()]
             terms = [name if count == 1 else f"{count} {name}" for name, count in counts if count]
             return " ⊕ ".join(terms) or "0"
-        terms = [f"{value:.2f} {name}" for name, value in self._values.items()]
+        terms = [f"{value:.2f} {rho.name}" for rho, value in self._values.items()]
         return f"{' + '.join(terms)} (residual {self.residual:.1e})"
 
     def __repr__(self) -> str:

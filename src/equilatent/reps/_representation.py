@@ -33,7 +33,8 @@ class Representation(nn.Module, ABC):
     """A linear representation ρ of a finite group: ρ(gh) = ρ(g)ρ(h), ρ(e) = 1.
 
     Call it to apply ρ(gᵢ) to the i-th sample of a batch. Representations have no parameters; their tables are
-    non-persistent buffers, so that ``.to(device)`` moves them and a ``state_dict`` stays as it was.
+    non-persistent buffers, so that ``.to(device)`` moves them and a ``state_dict`` stays as it was. As all modules, two of
+    them are equal only if they are one object (but see `Irrep`); `is_isomorphic` compares up to a change of basis.
 
     Attributes:
         group: the group that is represented.
