@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from equilatent.errors import GroupError, GroupTooLargeError, RepresentationError
 from equilatent.groups import Group, Subgroup
+from equilatent.reps._layout import along_axes
 
 __all__ = [
     "DirectSumRepresentation",
@@ -62,7 +62,7 @@ class Representation(nn.Module, ABC):
             dim: the axis of x along which ρ acts; not the batch axis 0.
 
         Returns:
-            A tensor like x. Differentiable with respect to x.
+            A tensor like x, also in its memory format. Differentiable with respect to x.
 
         Raises:
             RepresentationError: if the axis does not have `dim` entries, or g is not one element a sample.
@@ -83,8 +83,7 @@ class Representation(nn.Module, ABC):
             raise RepresentationError(
                 f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}."
             )
-        blocked = x.reshape(len(x), math.prod(x.shape[1:axis]), self.dim, math.prod(x.shape[axis + 1 :]))
-        return self.apply_blocks(blocked, g).reshape(x.shape)
+        return along_axes(x, (axis,), lambda blocks: self.apply_blocks(blocks, g))
 
     @abstractmethod
     def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
@@ -194,7 +193,7 @@ class PermutationRepresentation(Representation):
         size, copies, _, inner = x.shape
         if inner == 1:
             # Along the last axis torch.gather is three times faster than along one before an axis of one entry.
-            moved = torch.gather(x[..., 0], 2, source[:, None].expand(x.shape[:3]))[..., None]
+            moved = torch.gather(x.squeeze(3), 2, source[:, None].expand(x.shape[:3])).unsqueeze(3)
         else:
             # Whole rows move together: selecting rows is several times faster than gathering numbers.
             first = torch.arange(size * copies, device=x.device).view(size, copies, 1) * self.dim
@@ -271,7 +270,7 @@ class MatrixRepresentation(Representation):
             table = table.to(x.dtype)
         matrices = table[g].to(x.dtype)
         if x.shape[-1] == 1:
-            return torch.bmm(x[..., 0], matrices.mT)[..., None]
+            return torch.bmm(x.squeeze(3), matrices.mT).unsqueeze(3)
         return torch.matmul(matrices[:, None], x)
 
     def make_matrices(self, g: Tensor) -> Tensor:
