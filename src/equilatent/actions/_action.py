@@ -75,7 +75,10 @@ class Action(nn.Module, ABC):
             GroupError: if g holds something that is no element of the group.
         """
         if not isinstance(x, Tensor) or x.ndim < 1:
-            raise ActionError(f"an action moves a batch of tensors [B, …]; got {type(x).__name__}.")
+            raise ActionError(
+                f"an action moves a batch of tensors [B, …]; got {type(x).__name__}. Several tensors, in a dict, tuple or "
+                "list, are moved by eq.actions.structured."
+            )
         g = self.group.check(g, x.device)
         if g.ndim != 1 or len(g) != len(x):
             raise ActionError(f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}.")
@@ -207,4 +210,5 @@ def describe_action(action: SupportsAction) -> str:
     """An action or representation in words."""
     if isinstance(action, Representation):
         return f"{action.label} of {action.group.label}"
-    return action.describe() if isinstance(action, Action) else repr(action)
+    describe = getattr(action, "describe", None)
+    return describe() if callable(describe) else repr(action)
