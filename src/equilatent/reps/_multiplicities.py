@@ -21,9 +21,9 @@ __all__ = ["Multiplicities", "is_isomorphic", "multiplicities"]
 
 #: Up to this difference from whole numbers, multiplicities are printed as whole numbers.
 _WHOLE = 1e-6
-#: So many elements are tried when a representation that is one by its making is checked once more; fewer, but at least
-#: as many as in the last number, where their vectors would have more entries in all.
-_TRIED, _TRIED_ENTRIES, _TRIED_AT_LEAST = 64, 1 << 20, 8
+#: So many elements are tried when a representation that is one by its making is checked once more; in large dimensions
+#: fewer, for so many entries of vectors in all, but never fewer than the last number.
+_TRIED, _TRIED_ENTRIES, _LEAST_TRIED = 64, 1 << 20, 8
 
 
 class Multiplicities(Mapping[Irrep, float]):
@@ -189,7 +189,7 @@ def _representation_residual(rho: Representation) -> float:
     if not rho.dim:
         return 0.0
     group, generator = rho.group, torch.Generator().manual_seed(0)
-    count = min(_TRIED, max(_TRIED_AT_LEAST, _TRIED_ENTRIES // rho.dim))
+    count = min(_TRIED, max(_LEAST_TRIED, _TRIED_ENTRIES // rho.dim))
     tried = group.sample(min(count, group.order), generator=generator)
     vectors = torch.randn(len(tried), rho.dim, generator=generator, dtype=torch.float64)
     if rho.is_complex:

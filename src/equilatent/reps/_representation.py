@@ -65,9 +65,11 @@ class Representation(nn.Module, ABC):
             A tensor like x, also in its memory format. Differentiable with respect to x.
 
         Raises:
-            RepresentationError: if the axis does not have `dim` entries, or g is not one element a sample.
+            RepresentationError: if x is no tensor, the axis does not have `dim` entries, or g is not one element a sample.
             GroupError: if g holds something that is no element.
         """
+        if not isinstance(x, Tensor):
+            raise RepresentationError(f"ρ acts on a batch of vectors, a tensor [B, …]; got {type(x).__name__}.")
         axis = dim if dim >= 0 else x.ndim + dim
         if not 0 < axis < x.ndim:
             raise RepresentationError(
