@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -43,6 +43,9 @@ __all__ = [
 
 #: A left action on points 0 … m−1: the images under each generator, or under each element as integers [order, m].
 Points: TypeAlias = "Mapping[str, Sequence[int]] | Tensor"
+
+#: Matrices are compared for so many elements at once that a block of them has about this many entries.
+_ENTRIES = 1 << 22
 
 
 def trivial(group: Group) -> Representation:
@@ -261,10 +264,22 @@ def is_representation(
     """
     if isinstance(matrices, Mapping):
         return all(error <= tolerance for error in relator_errors(group, matrices).values())
-    table = matrix_table(group, matrices.matrix(group.elements) if isinstance(matrices, Representation) else matrices)
-    worst = (table[0] - torch.eye(table.shape[1], dtype=table.dtype)).abs().max()
-    for defect in homomorphism_defects(group, table):
-        worst = torch.maximum(worst, defect.abs().max())
+    matrix: Callable[[Tensor], Tensor]
+    if isinstance(matrices, Representation):
+        matrix, dim = matrices.matrix, matrices.dim
+    else:
+        table = matrix_table(group, matrices)
+        matrix, dim = table.__getitem__, table.shape[1]
+    if not dim:
+        return True
+    images = {g: matrix(torch.tensor(g)) for g in group.generators.values()}
+    identity = matrix(torch.tensor(0))
+    worst = (identity - torch.eye(dim, dtype=identity.dtype)).abs().max()
+    for elements in group.elements.split(max(1, _ENTRIES // dim**2)):
+        before = matrix(elements)
+        for g, image in images.items():
+            defect = matrix(group.product(elements, g)) - before @ image
+            worst = torch.maximum(worst, defect.abs().max())
     return bool(worst <= tolerance)
 
 
