@@ -195,9 +195,9 @@ def check_latents(z: object, name: str, rho: SupportsAction, axis: int = 1) -> T
 
 def check_finite(z: Tensor, name: str, first: int = 0) -> None:
     """Refuse NaN and infinity, naming the first latent that holds one; they are counted from `first`."""
-    finite = torch.isfinite(z).flatten(1).all(1)
-    if not bool(finite.all()):
-        number = first + int((~finite).nonzero()[0])
+    extremes = torch.stack((torch.view_as_real(z) if z.is_complex() else z).aminmax())  # NaN goes through
+    if not bool(torch.isfinite(extremes).all()):
+        number = first + int((~torch.isfinite(z).flatten(1).all(1)).nonzero()[0])
         raise NonFiniteError(f"{name} holds NaN or infinity, first in latent {number}. Leave such latents out.")
 
 
