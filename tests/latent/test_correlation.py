@@ -32,8 +32,11 @@ def by_hand(rho: SupportsAction, z1: Tensor, z2: Tensor, axis: int = 1) -> Tenso
 
 
 def check(rho: SupportsAction, z1: Tensor, z2: Tensor, axis: int = 1) -> None:
-    found = cross_correlation(orthogonal_acting(rho, axis, z1), z1, z2)
-    torch.testing.assert_close(found, by_hand(rho, z1, z2, axis), rtol=0, atol=1e-10)
+    acting, expected = orthogonal_acting(rho, axis, z1), by_hand(rho, z1, z2, axis)
+    torch.testing.assert_close(cross_correlation(acting, z1, z2), expected, rtol=0, atol=1e-10)
+    g = rho.group.sample(len(z1), generator=torch.Generator().manual_seed(1))
+    transposed = (z1 * acting.adjoint(z2, g).conj()).flatten(1).sum(1).real
+    torch.testing.assert_close(transposed, expected.gather(1, g[:, None])[:, 0], rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)

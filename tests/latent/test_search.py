@@ -115,6 +115,18 @@ def test_transformed_items_are_found_with_their_element(metric: Metric) -> None:
     torch.testing.assert_close(found.scores[:, 0], torch.full((3,), perfect).double(), rtol=0, atol=1e-14)
 
 
+def test_near_distances_are_in_order_where_the_rounding_of_squares_is_larger() -> None:
+    rho = eq.reps.multiple(eq.reps.regular(S4), 2)
+    query = 100 * normal(1, 48)
+    steps = torch.linspace(0.001, 0.01, 24)[:, None]  # |q|² is about 5e5, a unit in its last place 0.03
+    places, g = torch.randperm(24, generator=torch.Generator().manual_seed(0)), S4.elements
+    index = rho(query + (steps * normal(24, 48, seed=1))[places], g).float()
+    query = query.float()
+    found = search(rho, index, query, 24, metric="euclidean")
+    check(found, all_scores(rho, index, query, "euclidean"), atol=1e-5)
+    assert torch.equal(found.elements[0], S4.inverse(found.indices[0]))
+
+
 def test_lengths_matter_to_the_distance_alone() -> None:
     rho, query = eq.reps.regular(D4), normal(1, 8)
     index = torch.cat([query * 3, query + 0.1 * normal(1, 8, seed=1)])
@@ -185,6 +197,19 @@ def test_a_memory_mapped_index(tmp_path: Any) -> None:
     stored = torch.load(tmp_path / "index.pt", mmap=True)
     found, expected = search(rho, stored, index[:3], 2), search(rho, index, index[:3], 2)
     assert torch.equal(found.indices, expected.indices) and torch.equal(found.scores, expected.scores)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("metric", METRICS)
+def test_an_index_on_the_cpu_and_queries_on_a_gpu(metric: Metric) -> None:
+    rho = eq.reps.padded_regular(D4, 19)
+    index, query = normal(300, 19), normal(7, 19, seed=1)
+    found, expected = search(rho, index, query.cuda(), 5, metric=metric), search(rho, index, query, 5, metric=metric)
+    assert found.indices.is_cuda and torch.equal(found.indices.cpu(), expected.indices)
+    assert torch.equal(found.elements.cpu(), expected.elements)
+    torch.testing.assert_close(found.scores.cpu(), expected.scores)
+    pair = eq.latent.match(rho.cuda(), index[:7].cuda(), query.cuda())
+    assert torch.equal(pair.element.cpu(), eq.latent.match(rho.cpu(), index[:7], query).element)
 
 
 def test_a_bar_counts_the_blocks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
