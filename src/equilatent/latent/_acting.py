@@ -23,6 +23,7 @@ from equilatent.reps import (
     TensorRepresentation,
     TrivialRepresentation,
 )
+from equilatent.reps._representation import check_size
 
 __all__ = [
     "Acting",
@@ -84,6 +85,7 @@ def orthogonal_acting(rho: SupportsAction, axis: int, z: Tensor) -> Acting:
     """
     group = rho.group
     if isinstance(rho, LearnedRepresentation):
+        check_size(group, rho.dim)
         # ρ(g⁻¹) is ρ(g)ᵀ only so far as the matrices have become a representation, so both are at hand.
         table = rho.matrix(group.elements).detach().double()
         fixed = MatrixRepresentation(group, table, label="learned matrices")

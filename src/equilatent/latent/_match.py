@@ -44,7 +44,7 @@ class Match:
 def match(rho: SupportsAction, z1: Tensor, z2: Tensor, *, tolerance: float = 1e-4, axis: int = 1) -> Match:
     """For each pair of latents, the element g that carries the first best to the second.
 
-    It maximises ⟨ρ(g)z₁, z₂⟩ over the group, and so minimises |ρ(g)z₁ − z₂|, since ρ is orthogonal. For an equivariant
+    It maximises ⟨ρ(g)z₁, z₂⟩ over the group, and so minimises ‖ρ(g)z₁ − z₂‖, since ρ is orthogonal. For an equivariant
     encoder it is the pose of the second input relative to the first: z₂ = E(g·x) gives g for z₁ = E(x). Pairs transformed
     by a and b have the element b g a⁻¹.
 
