@@ -40,7 +40,7 @@ __all__ = [
 #: ``transform(z, g)``: latents [B, …], each transformed by its own element of g, LongTensor [B].
 Transform = Callable[[Tensor, Tensor], Tensor]
 
-#: How far ρ(g)ᵀρ(g)x may be from x in an entry, for x with entries ±1; and |ρ(g)x|² from |x|², relatively.
+#: How far ρ(g)ᵀρ(g)x may be from x in an entry, for normal vectors x; and |ρ(g)x|² from |x|², relatively.
 _TOLERANCE = 1e-4
 _PROBES = 4
 
