@@ -128,7 +128,7 @@ def test_learning_starts_from_a_given_representation() -> None:
     pixels = torch.zeros(40, 3, 32, 32, dtype=torch.uint8)
     data = ImageData("black", 10, pixels, torch.zeros(40).long(), pixels, torch.zeros(40).long())
     config = cifar10.Cifar10Config(start="32 trivial + 16 2a", noise=0.0)
-    rho = cifar10.Cifar10Recipe(config, 0, torch.device("cpu"), data).objective.rho
+    rho = cifar10.Cifar10Recipe(config, 0, torch.device("cpu"), data).rho
     counts = eq.reps.multiplicities(rho.generator_matrices(), rho.group, field="real").as_floats()
     assert counts == pytest.approx({"trivial": 32, "sign": 0, "2a": 16}, abs=1e-5)
 

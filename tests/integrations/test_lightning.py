@@ -20,7 +20,7 @@ import equilatent as eq
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning", "ignore::FutureWarning", "ignore::DeprecationWarning")
 pl = pytest.importorskip("pytorch_lightning")
 SECONDS = 120
-TERMS = {"loss", "task", "shifted_task", "equivariance", "relative_error", "centred_error"}
+TERMS = {"loss", "task", "transformed_task", "equivariance", "relative_error", "centred_error"}
 
 
 def make_trainer(folder: Path, **changes: Any) -> Any:
@@ -52,7 +52,7 @@ def test_what_is_logged(tmp_path: Path) -> None:
         "val/centred_error",
     }
     assert logged["train/loss"] == pytest.approx(
-        (logged["train/task"] + logged["train/shifted_task"]) / 2 + logged["train/equivariance"], rel=1e-5
+        (logged["train/task"] + logged["train/transformed_task"]) / 2 + logged["train/equivariance"], rel=1e-5
     )
     samples = next(iter(worker.make_loader()))[0]
     rho = eq.reps.padded_regular(worker.C4, 10)
@@ -155,8 +155,7 @@ def test_a_checkpoint_holds_the_weights_and_plain_values(tmp_path: Path) -> None
     assert set(checkpoint["state_dict"]) == {f"model.{name}" for name in module.model.state_dict()}
     assert checkpoint["hyper_parameters"] == {
         "group": "C4",
-        "strengths": {"1": 1.0},
-        "distance": "mse",
+        "terms": ["Task(0.5)", "TransformedTask(0.5)", "Equivariance('1', 1)"],
         "draw": "uniform",
         "passes": "separate",
         "seed": 0,

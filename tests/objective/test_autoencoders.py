@@ -53,7 +53,7 @@ def test_fixed_representation(pair_fraction: float, counted: eq.actions.Action, 
 def test_learned_representation(counted: eq.actions.Action, calls: list[int]) -> None:
     x, g = torch.randn(6, 1, 4, 4), C4.sample(6)
     rho = eq.reps.LearnedRepresentation(C4, 8, generator=torch.Generator().manual_seed(0))
-    objective = eq.objective.LearnedObjective(rho, input=counted, output=counted, task_loss=F.mse_loss)
+    objective = eq.Objective.learned(rho, input=counted, output=counted, task_loss=F.mse_loss)
     losses = [objective(parts(), x, y, g=g)[0].item() for y in (x, x.clone())]
     assert calls == [6, 6, 6]
     assert losses[0] == losses[1]

@@ -48,7 +48,9 @@ def test_two_digits_in_66_features() -> None:
     text = two_digits(100)
     assert "D4×D4 (64 elements) acts on the input by D4×D4 on 2 parts, on the output by trivial action of D4×D4" in text
     assert "Layer '1', latent [B, 66], strength 1 (mse)" in text
-    assert "regular ⊕ 2 trivial, which is 1 copy of the regular representation and 2 trivial features" in text
+    assert (
+        "regular ⊕ 2 trivial along axis 1, which is 1 copy of the regular representation and 2 trivial features" in text
+    )
     assert "an affine head can read 3 invariant numbers" in text
     assert "Warning: the model has 100 invariant outputs, more than the 3 numbers" in text
 
@@ -133,7 +135,7 @@ def test_a_grid_with_signs_counts_entries_that_change_sign_against_the_others() 
 def test_ones_own_representation() -> None:
     rho = eq.reps.direct_sum(eq.reps.trivial(D4), eq.reps.from_matrices(D4, D4.defining or {}, label="standard"))
     text = words(objective(D4, eq.actions.image(D4), latent=rho).describe(dense(9, 3, 1), torch.zeros(2, 1, 3, 3)))
-    assert "latent [B, 3], strength 1 (mse): trivial ⊕ standard" in text
+    assert "latent [B, 3], strength 1 (mse): trivial ⊕ standard along axis 1." in text
     assert "copy of the regular" not in text
     assert "1 invariant numbers" in text
 
@@ -163,8 +165,8 @@ def test_every_layer_is_described_with_its_own_strength() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.Linear(8, 5), nn.Linear(5, 2))
     wanted = objective(C4, eq.reps.regular(C4), layer={"1": 0.25, "2": 3.0}, distance="relative")
     text = words(wanted.describe(model, torch.zeros(1, 4)))
-    assert "Layer '1', latent [B, 8], strength 0.25 (relative): 2 regular, which is 2 copies" in text
-    assert "Layer '2', latent [B, 5], strength 3 (relative): regular ⊕ trivial, which is 1 copy" in text
+    assert "Layer '1', latent [B, 8], strength 0.25 (relative): 2 regular along axis 1, which is 2 copies" in text
+    assert "Layer '2', latent [B, 5], strength 3 (relative): regular ⊕ trivial along axis 1, which is 1 copy" in text
 
 
 @pytest.mark.parametrize("style", ["pair", "returns both"])
@@ -179,8 +181,13 @@ def test_a_latent_without_a_name(style: str) -> None:
     assert "Layer" not in text
 
 
-def test_lines_fit_a_terminal_and_repr_is_one_line() -> None:
+def test_lines_fit_a_terminal_and_repr_has_one_for_each_term() -> None:
     wanted = objective(D4_D4, eq.actions.parts(D4_D4, [eq.actions.image(D4)] * 2))
     text = wanted.describe(dense(18, 66, 100), torch.zeros(2, 1, 3, 6))
     assert max(map(len, text.splitlines())) <= 110
-    assert "group=D4×D4, strengths={'1': 1.0}, distance='mse', draw='uniform'" in wanted.extra_repr()
+    assert wanted.extra_repr().splitlines() == [
+        "group=D4×D4, draw='uniform'",
+        "Task(0.5)",
+        "TransformedTask(0.5)",
+        "Equivariance('1', 1)",
+    ]

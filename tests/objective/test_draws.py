@@ -169,7 +169,7 @@ def test_a_part_of_the_batch_is_an_unbiased_estimate(passes: str) -> None:
     _, full = objective(C3, passes=passes)(model, x, y, g=g)
     subsets = [list(rows) for rows in itertools.combinations(range(batch), pairs)]
     of_subset = [objective(C3, passes=passes)(model, x[rows], y[rows], g=g[rows])[1].as_floats() for rows in subsets]
-    for name in ("shifted_task", "equivariance"):
+    for name in ("transformed_task", "equivariance"):
         values = [terms[name] for terms in of_subset]
         assert sum(values) / len(subsets) == pytest.approx(full.as_floats()[name])
         assert max(values) - min(values) > 1e-2
@@ -182,7 +182,7 @@ def test_a_part_of_the_batch_is_an_unbiased_estimate(passes: str) -> None:
         distances = [abs(terms["equivariance"] - known["equivariance"]) for known in of_subset]
         nearest = distances.index(min(distances))
         assert terms["equivariance"] == pytest.approx(of_subset[nearest]["equivariance"])
-        assert terms["shifted_task"] == pytest.approx(of_subset[nearest]["shifted_task"])
+        assert terms["transformed_task"] == pytest.approx(of_subset[nearest]["transformed_task"])
         assert terms["task"] == pytest.approx(full.task.item())
         found[nearest] += 1
     assert len(found) == 6

@@ -81,8 +81,8 @@ def test_a_joint_pass_normalises_both_batches_by_their_common_statistics() -> No
     torch.testing.assert_close(norm.running_mean, 0.1 * latent.mean(0).detach())
     normalised = (latent - latent.mean(0)) / (latent.var(0, unbiased=False) + norm.eps).sqrt()
     expected = nn.functional.cross_entropy(model.head[1](normalised), torch.cat([y, y]))
-    assert terms.shifted_task is not None
-    assert (terms.task + terms.shifted_task).item() / 2 == pytest.approx(expected.item())
+    assert terms.transformed_task is not None
+    assert (terms.task + terms.transformed_task).item() / 2 == pytest.approx(expected.item())
 
 
 def test_separate_passes_normalise_each_batch_by_its_own_and_update_twice() -> None:
@@ -95,8 +95,8 @@ def test_separate_passes_normalise_each_batch_by_its_own_and_update_twice() -> N
     assert norm.num_batches_tracked is not None and norm.num_batches_tracked.item() == 2
     first, second = model.encoder(x).mean(0).detach(), model.encoder(moved).mean(0).detach()
     torch.testing.assert_close(norm.running_mean, 0.9 * (0.1 * first) + 0.1 * second)
-    assert terms.shifted_task is not None
-    for samples, value in ((x, terms.task), (moved, terms.shifted_task)):
+    assert terms.transformed_task is not None
+    for samples, value in ((x, terms.task), (moved, terms.transformed_task)):
         latent = model.encoder(samples)
         normalised = (latent - latent.mean(0)) / (latent.var(0, unbiased=False) + norm.eps).sqrt()
         torch.testing.assert_close(value, nn.functional.cross_entropy(model.head[1](normalised), y).detach())

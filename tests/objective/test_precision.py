@@ -44,7 +44,7 @@ ERROR, POWER = 192 / 9, 306 / 9
 @pytest.mark.parametrize("passes", ["joint", "separate"])
 def test_terms_in_every_floating_dtype(dtype: torch.dtype, passes: str) -> None:
     encoder, head, x, y = encoder_head(dtype)
-    loss, terms = objective(passes=passes, task_weight=0.0, shifted_task_weight=0.0)((encoder, head), x, y, g=G)
+    loss, terms = objective(passes=passes, task_weight=0.0, transformed_task_weight=0.0)((encoder, head), x, y, g=G)
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     assert loss.dtype == terms.equivariance["latent"].dtype == terms.relative_error["latent"].dtype == wide
     assert terms.equivariance["latent"].item() == pytest.approx(ERROR, rel=1e-6)
@@ -69,7 +69,7 @@ def test_gradients_reach_a_bfloat16_model(distance: str) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 4), nn.Linear(4, 1)).bfloat16()
     x, y = torch.randn(8, 2).bfloat16(), torch.randn(8, 1).bfloat16()
-    wanted = objective(layer="0", distance=distance, task_weight=0.0, shifted_task_weight=0.0, draw="non_identity")
+    wanted = objective(layer="0", distance=distance, task_weight=0.0, transformed_task_weight=0.0, draw="non_identity")
     loss, _ = wanted(model, x, y)
     loss.backward()
     gradient = model[0].weight.grad

@@ -181,7 +181,7 @@ def run(case: Case, style: str, passes: str, distance: str) -> tuple[Tensor, Ten
         output=eq.actions.trivial(action.group),
         task_loss=nn.functional.cross_entropy,
         task_weight=case.weights[0],
-        shifted_task_weight=case.weights[1],
+        transformed_task_weight=case.weights[1],
         distance=distance,  # type: ignore[arg-type]
         passes=passes,  # type: ignore[arg-type]
         **where,

@@ -60,7 +60,7 @@ def refused(error: type[Exception], *parts: str) -> Any:
 @pytest.mark.parametrize("call", ["forward", "describe"])
 def test_a_latent_too_narrow_for_one_copy(call: str) -> None:
     wanted, model = objective(), Net(1)
-    with refused(LatentError, "'encoder.0' is too narrow", "1 features", "C2", "at least 2 features"):
+    with refused(LatentError, "'encoder.0' of shape [4, 1] is too narrow", "1 features", "C2", "at least 2 features"):
         wanted(model, X, Y) if call == "forward" else wanted.describe(model, X)
 
 
@@ -90,7 +90,7 @@ def test_a_layer_that_runs_twice_or_never() -> None:
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        (lambda z: {"z": z}, ["'encoder.1' should be a tensor", "got dict"]),
+        (lambda z: {}, ["'encoder.1' should be a tensor", "got dict"]),
         (lambda z: (), ["'encoder.1' should be a tensor", "got tuple"]),
         (lambda z: ("a", z), ["'encoder.1' should be a tensor", "got str"]),
         (lambda z: z[1:], ["'encoder.1' should be [8, features, …]", "[7, 4]"]),
@@ -178,9 +178,19 @@ def test_describing_an_empty_batch() -> None:
         objective().describe(Net(), X[:0])
 
 
-@pytest.mark.parametrize(("x", "y"), [(X.numpy(), Y), (X, Y.tolist()), ([X], Y)])
-def test_samples_and_targets_that_are_no_tensors(x: Any, y: Any) -> None:
-    with refused(ActionError, "x and y are tensors", type(x).__name__, type(y).__name__):
+@pytest.mark.parametrize(
+    ("x", "y", "parts"),
+    [
+        (X.numpy(), Y, ["x should be a tensor [B, …]", "got ndarray"]),
+        (X, Y.tolist(), ["y[0][0] should be a tensor [B, …]", "got float"]),
+        (X, {"labels": Y, "names": "abcd"}, ["y['names'] should be a tensor", "got str"]),
+        (X, {"labels": Y, "weights": Y[:3]}, ["parts of y", "4 in y['labels'], 3 in y['weights']"]),
+        ((X, torch.tensor(1.0)), Y, ["x[1]", "a single number", "batch axis"]),
+        ({}, Y, ["x should be a tensor", "got dict"]),
+    ],
+)
+def test_samples_and_targets_that_are_no_batch(x: Any, y: Any, parts: list[str]) -> None:
+    with refused(ActionError, *parts):
         objective()(Net(), x, y)
 
 
@@ -192,10 +202,10 @@ def test_a_number_is_no_batch(number: Tensor) -> None:
 
 @pytest.mark.parametrize(
     ("value", "got"),
-    [(torch.ones(4), "shape [4]"), (torch.ones(1), "shape [1]"), (1.0, "float"), (None, "NoneType")],
+    [(torch.ones(3), "shape [3]"), (torch.ones(1), "shape [1]"), (1.0, "float"), (None, "NoneType")],
 )
-def test_a_task_loss_that_is_no_scalar(value: Any, got: str) -> None:
-    with refused(ActionError, "task_loss should return a scalar", got):
+def test_a_task_loss_that_is_neither_a_scalar_nor_one_for_each_sample(value: Any, got: str) -> None:
+    with refused(ActionError, "task_loss should return a scalar", "one loss for each sample", got):
         objective(task_loss=lambda output, target: value)(Net(), X, Y)
 
 
@@ -217,10 +227,10 @@ def test_a_model_that_does_not_return_output_and_latent(returned: Callable[[Tens
 def test_an_output_that_a_joint_pass_cannot_split() -> None:
     class Named(Net):
         def forward(self, x: Tensor) -> Any:
-            return {"out": super().forward(x)}
+            return {"out": super().forward(x), "count": len(x)}
 
-    with refused(LatentError, "passes='joint'", "got dict", "passes='separate'"):
-        objective()(Named(), X, Y)
+    with refused(ActionError, "passes='joint'", "['count'] has int", "passes='separate'"):
+        objective(task_loss=lambda output, y: nn.functional.mse_loss(output["out"], y))(Named(), X, Y)
 
 
 def test_a_layer_name_needs_a_module() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import equilatent as eq
-from equilatent.errors import ActionError, LatentError, NonFiniteError
+from equilatent.errors import ActionError, EquilatentError, LatentError, NonFiniteError
 
 C2, C3 = eq.groups.cyclic(2), eq.groups.cyclic(3)
 X, Y = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)), torch.zeros(4, 1)
@@ -36,20 +36,24 @@ def refused(error: type[Exception], *parts: str) -> Any:
     return pytest.raises(error, match="(?s)" + ".*".join(re.escape(part) for part in parts))
 
 
+#: What the latent's action is called in messages.
+LABELS = {"latent": "the action of Equivariance('0', 1)"}
+
+
 @pytest.mark.parametrize("name", ["input", "output", "latent"])
 @pytest.mark.parametrize("other", [eq.actions.trivial(C3), eq.reps.regular(C3)])
 def test_actions_of_another_group(name: str, other: Any) -> None:
-    with refused(ActionError, f"{name} is moved by C3", "imposes C2", "same group"):
+    with refused(ActionError, LABELS.get(name, name), "is one of C3", "imposes C2", "same group"):
         objective(**{name: other})
 
 
 def test_a_group_of_the_same_order_is_another_group() -> None:
-    with refused(ActionError, "input is moved by D1", "imposes C2"):
+    with refused(ActionError, "input is one of D1", "imposes C2"):
         objective(input=eq.reps.regular(eq.groups.dihedral(1)))
 
 
 def test_a_latent_of_another_group_for_one_of_the_layers() -> None:
-    with refused(ActionError, "latent is moved by C3", "imposes C2"):
+    with refused(ActionError, "the action of Equivariance('1', 1) is one of C3", "imposes C2"):
         objective(layer=["0", "1"], latent={"0": "regular", "1": eq.reps.regular(C3)})
 
 
@@ -58,7 +62,9 @@ def test_a_latent_of_another_group_for_one_of_the_layers() -> None:
     "value", [lambda x, g: x, "regulr", None, torch.eye(2)], ids=["function", "text", "None", "tensor"]
 )
 def test_what_is_no_action(name: str, value: Any) -> None:
-    with refused(ActionError, f"{name} should be an action or a representation", "eq.actions.function"):
+    with refused(
+        EquilatentError, LABELS.get(name, name) if value is not None else name, "an action or a representation"
+    ):
         objective(**{name: value})
 
 
@@ -76,7 +82,7 @@ def test_choices_that_do_not_exist(name: str, choices: list[str], value: Any) ->
         objective(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["task_weight", "shifted_task_weight", "strength"])
+@pytest.mark.parametrize("name", ["task_weight", "transformed_task_weight", "strength"])
 @pytest.mark.parametrize("value", [-0.1, float("inf"), float("nan")])
 def test_weights_that_are_no_weights(name: str, value: float) -> None:
     where = "the strength of '0'" if name == "strength" else name
@@ -137,7 +143,7 @@ def message(wanted: eq.Objective, model: Any) -> str:
 @pytest.mark.parametrize("call", [1, 2])
 def test_the_message_names_the_task_loss_that_is_not_finite(call: int, value: float, text: str) -> None:
     said = message(objective(task_loss=NanAt(call, value)), net())
-    named = ("task", "shifted_task")[call - 1]
+    named = ("task", "transformed_task")[call - 1]
     assert said.startswith(f"the loss is {text}: {named} is {text}.")
 
 
@@ -182,4 +188,4 @@ def test_a_single_pair_is_not_blamed_for_having_no_variance() -> None:
 def test_one_may_ask_for_no_check() -> None:
     loss, terms = objective(task_loss=NanAt(1), check_finite=False)(net(), X, Y)
     assert torch.isnan(loss) and torch.isnan(terms.task)
-    assert terms.shifted_task is not None and torch.isfinite(terms.shifted_task)
+    assert terms.transformed_task is not None and torch.isfinite(terms.transformed_task)

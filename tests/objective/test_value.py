@@ -67,7 +67,7 @@ def test_every_term_of_the_default_objective() -> None:
         {
             "loss": 8.5,
             "task": 2.5,
-            "shifted_task": 6.5,
+            "transformed_task": 6.5,
             "equivariance": 4.0,
             "relative_error": 1 / 9,
             "centred_error": 24 / 53,
@@ -79,17 +79,17 @@ def test_every_term_of_the_default_objective() -> None:
     ("weights", "expected"),
     [
         # 1 · 2.5 + 1/4 · 6.5 + 1/2 · 4 = 2.5 + 1.625 + 2
-        ({"task_weight": 1.0, "shifted_task_weight": 0.25, "strength": 0.5}, 6.125),
+        ({"task_weight": 1.0, "transformed_task_weight": 0.25, "strength": 0.5}, 6.125),
         # 1 · 2.5 + 1/4 · 6.5 + 18 · 1/9 = 2.5 + 1.625 + 2
-        ({"task_weight": 1.0, "shifted_task_weight": 0.25, "strength": 18.0, "distance": "relative"}, 6.125),
+        ({"task_weight": 1.0, "transformed_task_weight": 0.25, "strength": 18.0, "distance": "relative"}, 6.125),
         # 1/2 · 2.5 + 1/2 · 6.5 + 1/9
         ({"distance": "relative"}, 4.5 + 1 / 9),
         # 1/2 · 2.5 + 1/2 · 6.5 + 2 · 24/53
         ({"distance": "centred", "strength": 2.0}, 4.5 + 48 / 53),
         # 2 · 6.5 alone
-        ({"task_weight": 0.0, "shifted_task_weight": 2.0, "strength": 0.0}, 13.0),
+        ({"task_weight": 0.0, "transformed_task_weight": 2.0, "strength": 0.0}, 13.0),
         # 3 · 4 alone
-        ({"task_weight": 0.0, "shifted_task_weight": 0.0, "strength": 3.0}, 12.0),
+        ({"task_weight": 0.0, "transformed_task_weight": 0.0, "strength": 3.0}, 12.0),
     ],
 )
 @pytest.mark.parametrize("passes", ["joint", "separate"])
@@ -98,18 +98,18 @@ def test_the_weights_multiply_their_own_terms(weights: dict[str, Any], expected:
     assert loss.item() == pytest.approx(expected)
 
 
-def test_a_shifted_task_of_weight_zero_is_not_computed() -> None:
+def test_a_transformed_task_of_weight_zero_is_not_computed() -> None:
     calls = []
 
     def counted(output: Tensor, target: Tensor) -> Tensor:
         calls.append(output.detach())
         return nn.functional.mse_loss(output, target)
 
-    _, terms = objective(task_loss=counted, shifted_task_weight=0.0)(two_layers(), X, Y, g=FIRST_MOVES)
+    _, terms = objective(task_loss=counted, transformed_task_weight=0.0)(two_layers(), X, Y, g=FIRST_MOVES)
     assert len(calls) == 1
     assert calls[0].flatten().tolist() == [1.0, 4.0]
-    assert terms.shifted_task is None
-    assert "shifted_task" not in terms.as_floats()
+    assert terms.transformed_task is None
+    assert "transformed_task" not in terms.as_floats()
 
 
 @pytest.mark.parametrize(("distance", "expected"), [("mse", 4.0), ("relative", 1 / 9), ("centred", 24 / 53)])
@@ -123,8 +123,8 @@ def test_both_ratios_are_recorded_whatever_the_distance(distance: str, expected:
 def test_the_terms_are_detached_and_the_loss_is_not() -> None:
     loss, terms = objective()(two_layers(), X, Y, g=FIRST_MOVES)
     assert loss.requires_grad
-    assert terms.shifted_task is not None
-    parts = [terms.loss, terms.task, terms.shifted_task]
+    assert terms.transformed_task is not None
+    parts = [terms.loss, terms.task, terms.transformed_task]
     for record in (terms.equivariance, terms.relative_error, terms.centred_error):
         parts += record.values()
     assert len(parts) == 6
@@ -134,8 +134,8 @@ def test_the_terms_are_detached_and_the_loss_is_not() -> None:
 def test_the_identity_costs_nothing() -> None:
     _, terms = objective()(two_layers(), X, Y, g=torch.zeros(2, dtype=torch.long))
     assert terms.equivariance["0"].item() == 0
-    assert terms.shifted_task is not None
-    assert terms.shifted_task.item() == terms.task.item()
+    assert terms.transformed_task is not None
+    assert terms.transformed_task.item() == terms.task.item()
 
 
 @pytest.mark.parametrize("axis", [2, -1])
@@ -155,8 +155,8 @@ def test_targets_that_move_are_compared_where_they_went() -> None:
     targets = torch.tensor([[9.0, 7.0], [26.0, 20.0]])
     _, terms = objective(output=eq.reps.regular(C2))(model, X, targets, g=FIRST_MOVES)
     assert terms.task.item() == pytest.approx((1 + 0 + 0 + 4) / 4)
-    assert terms.shifted_task is not None
-    assert terms.shifted_task.item() == pytest.approx(((8 - 7) ** 2 + (5 - 9) ** 2 + 0 + 4) / 4)
+    assert terms.transformed_task is not None
+    assert terms.transformed_task.item() == pytest.approx(((8 - 7) ** 2 + (5 - 9) ** 2 + 0 + 4) / 4)
 
 
 def test_labels_that_move_are_compared_where_they_went() -> None:
@@ -172,9 +172,9 @@ def test_labels_that_move_are_compared_where_they_went() -> None:
     _, terms = wanted(model, x, y, g=torch.tensor([C3["r"], C3["r2"]]))
     # By r, (3, 0, 1) becomes (1, 3, 0) of class 1; by r2, (0, 2, 5) becomes (2, 5, 0) of class 1.
     moved = loss_of(torch.tensor([[1.0, 3.0, 0.0], [2.0, 5.0, 0.0]]), torch.tensor([1, 1]))
-    assert terms.shifted_task is not None
-    assert terms.shifted_task.item() == pytest.approx(moved.item())
-    assert terms.shifted_task.item() == pytest.approx(terms.task.item())  # the model is equivariant
+    assert terms.transformed_task is not None
+    assert terms.transformed_task.item() == pytest.approx(moved.item())
+    assert terms.transformed_task.item() == pytest.approx(terms.task.item())  # the model is equivariant
     assert terms.equivariance["0"].item() == 0
 
 

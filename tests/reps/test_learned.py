@@ -557,7 +557,7 @@ def test_a_planted_symmetry_is_learned() -> None:
     assert torch.linalg.det(rho.matrix(1)) > 0
     torch.manual_seed(1)
     encoder, decoder = nn.Linear(6, 6, bias=False), nn.Linear(6, 6, bias=False)
-    objective = eq.objective.LearnedObjective(
+    objective = eq.Objective.learned(
         rho, input=exchange, output=exchange, task_loss=nn.functional.mse_loss, generator=source
     )
     parameters = [*encoder.parameters(), *decoder.parameters(), *objective.parameters()]

@@ -271,8 +271,10 @@ class Group:
         if first >= self.order:
             raise GroupError(f"{self.label} has no element but the identity. Draw with identity=True.")
         shape = (size,) if isinstance(size, int) else tuple(size)
-        source = generator.device if generator is not None else device
-        drawn = torch.randint(first, self.order, shape, generator=generator, device=source)
+        if generator is None:
+            # Without the argument, be it None, so that a compiled graph can draw for batches of several sizes.
+            return torch.randint(first, self.order, shape, device=device)
+        drawn = torch.randint(first, self.order, shape, generator=generator, device=generator.device)
         return drawn if device is None else drawn.to(device)
 
     # Multiplication

@@ -14,6 +14,7 @@ from equilatent.errors import LatentError, MissingDependencyError
 from equilatent.groups import Group
 from equilatent.metrics import EquivarianceError, equivariance_error
 from equilatent.objective import Objective
+from equilatent.objective._terms import summary
 
 try:
     import pytorch_lightning as pl
@@ -29,7 +30,7 @@ class EquivariantModule(pl.LightningModule):
     """Trains a model with an `Objective`.
 
     Batches are pairs (x, y). Each training step logs the terms of the objective as ``train/loss``, ``train/task``,
-    ``train/shifted_task``, ``train/equivariance``, ``train/relative_error`` and ``train/centred_error``. Each validation
+    ``train/transformed_task``, ``train/equivariance``, ``train/relative_error`` and ``train/centred_error``. Each validation
     epoch logs ``val/task``, the given metrics, and the equivariance errors of the latents on the first batches of the
     epoch, as ``val/relative_error`` and ``val/centred_error`` (means over the elements; see
     `equilatent.metrics.EquivarianceError`). Several layers are told apart as ``val/relative_error/NAME``.
@@ -82,8 +83,7 @@ class EquivariantModule(pl.LightningModule):
         self.save_hyperparameters(
             {
                 "group": objective.group.label,
-                "strengths": dict(objective.strengths),
-                "distance": objective.distance,
+                "terms": [summary(term) for term in objective.terms],
                 "draw": objective.draw,
                 "passes": objective.passes,
                 "seed": seed,
@@ -94,7 +94,7 @@ class EquivariantModule(pl.LightningModule):
     def forward(self, x: Tensor) -> Any:
         """The output of the model."""
         returned = self.model(x)
-        return returned if self.objective.named else returned[0]
+        return returned[0] if None in self.objective.layers else returned
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """The loss of a batch; logs its terms."""
@@ -109,7 +109,8 @@ class EquivariantModule(pl.LightningModule):
         """Log the task loss and the metrics."""
         x, y = batch
         output = self(x)
-        values = {"val/task": self.objective.task_loss(output, y)}
+        assert self.objective.task_loss is not None
+        values = {"val/task": self.objective.task_loss(output, y).mean()}
         values.update({f"val/{name}": metric(output, y) for name, metric in self.metrics.items()})
         self.log_dict(values, batch_size=len(x), on_epoch=True, sync_dist=True)
         if batch_idx < self.error_batches:
@@ -121,17 +122,17 @@ class EquivariantModule(pl.LightningModule):
             return
         x = torch.cat(self._samples)
         self._samples = []
-        several = len(self.objective.strengths) > 1
-        for layer in self.objective.strengths:
+        layers = self.objective.layers
+        for layer in layers:
             error = equivariance_error(
-                self.model if self.objective.named else lambda x: self.model(x)[1],
+                self.model if layer is not None else lambda x: self.model(x)[1],
                 self.objective.input,
                 self.objective.latent_action(layer),
                 x,
-                layer=layer if self.objective.named else None,
+                layer=layer,
                 elements=_some_elements(self.objective.group, self.error_elements, x.device),
             )
-            _log(self, error, "val/", f"/{layer}" if several else "")
+            _log(self, error, "val/", f"/{layer}" if len(layers) > 1 else "")
 
     def configure_optimizers(self) -> Any:
         """The optimiser, and the scheduler if there is one."""

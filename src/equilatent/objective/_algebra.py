@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from equilatent.errors import RepresentationError
 from equilatent.groups._words import Word, format_word, parse_word
-from equilatent.objective._common import weight
+from equilatent.objective._checks import checked_weight
 from equilatent.reps import LearnedRepresentation, describe_multiplicities, multiplicities
 
 __all__ = ["algebra_loss", "describe_learned_representation", "relator_losses"]
@@ -85,7 +85,10 @@ def algebra_loss(
     """
     group, matrices = rho.group, rho.generator_matrices()
     given = _weights(rho, weights)
-    damping, of_inverses = weight("mixed_damping", mixed_damping), weight("inverse_weight", inverse_weight)
+    damping, of_inverses = (
+        checked_weight("mixed_damping", mixed_damping),
+        checked_weight("inverse_weight", inverse_weight),
+    )
     total = torch.zeros((), dtype=rho.dtype, device=rho.device)
     with rho.own_precision():
         for word in group.relators:
@@ -105,9 +108,10 @@ def algebra_loss(
 def _weights(rho: LearnedRepresentation, weights: Mapping[str, float] | float) -> dict[Word, float]:
     relators = rho.group.relators
     if not isinstance(weights, Mapping):
-        return dict.fromkeys(relators, weight("weights", weights))
+        return dict.fromkeys(relators, checked_weight("weights", weights))
     given = {
-        parse_word(text, rho.group.generators): weight(f"weights[{text!r}]", value) for text, value in weights.items()
+        parse_word(text, rho.group.generators): checked_weight(f"weights[{text!r}]", value)
+        for text, value in weights.items()
     }
     if set(given) != set(relators):
         raise RepresentationError(

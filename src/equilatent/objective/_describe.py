@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from equilatent.actions import SupportsAction, TrivialAction, describe_action
-from equilatent.groups import Group
+from equilatent.objective._terms import Equivariance
 from equilatent.reps import DirectSumRepresentation, Representation, TrivialRepresentation
+
+if TYPE_CHECKING:
+    from equilatent.objective._objective import Objective
 
 __all__ = ["describe_objective", "invariant_numbers"]
 
@@ -42,54 +46,70 @@ def invariant_numbers(rho: SupportsAction, shape: Sequence[int], latent_axis: in
 
 
 def describe_objective(
-    group: Group,
-    input: SupportsAction,
-    output: SupportsAction,
-    layers: Sequence[tuple[str, Tensor, SupportsAction, float]],
-    *,
-    named: bool,
-    distance: str,
+    objective: Objective,
+    layers: Sequence[tuple[Equivariance, Tensor, SupportsAction]],
     outputs: int | None,
+    rest: Sequence[str],
 ) -> str:
-    """The text of `Objective.describe`: layers are (name, latent, ρ_Z, strength)."""
+    """The text of `Objective.describe`: layers are (term, latent, ρ_Z), rest the other terms in words."""
+    group = objective.group
     lines = [
-        f"{group.label} ({group.order} elements) acts on the input by {describe_action(input)}, on the output by "
-        f"{describe_action(output)}."
+        f"{group.label} ({group.order} elements) acts on the input by {describe_action(objective.input)}, on the output by "
+        f"{describe_action(objective.output)}."
     ]
-    for name, latent, rho, strength in layers:
-        where = f"Layer {name!r}, latent" if named else "Latent"
+    invariant = isinstance(objective.output, TrivialAction | TrivialRepresentation)
+    for term, latent, rho in layers:
         shape = list(latent.shape[1:])
-        text = f"{where} [B, {', '.join(map(str, shape))}], strength {strength:g} ({distance}): "
-        text += _representation(rho)
-        if isinstance(rho, Representation) and len(shape) > 1:
-            text += (
-                " It acts along the features and leaves the other axes in place; if the input's action moves them, "
-                "compose it with an action on the latent's grid."
-            )
+        lines.append(_layer(term, shape, rho))
         numbers = invariant_numbers(rho, shape)
         if numbers is None:
-            text += " How many invariant numbers it has was not counted."
+            lines[-1] += " How many invariant numbers it has was not counted."
         else:
-            text += f" From an exactly equivariant latent an affine head can read {numbers} invariant numbers."
-        lines.append(text)
-        invariant = isinstance(output, TrivialAction | TrivialRepresentation)
+            lines[-1] += f" From an exactly equivariant latent an affine head can read {numbers} invariant numbers."
         if numbers is not None and outputs is not None and invariant and numbers < outputs:
             lines.append(
                 f"Warning: the model has {outputs} invariant outputs, more than the {numbers} numbers that an affine head "
                 "can read (a pointwise nonlinearity before it changes nothing). Equivariance then costs accuracy: use a "
                 "wider latent, a nonlinear head, a smaller group, or a lower strength."
             )
+    if rest:
+        lines.append(f"Other terms: {', '.join(rest)}.")
     return "\n".join(textwrap.fill(line, _WIDTH) for line in lines)
 
 
-def _representation(rho: SupportsAction) -> str:
-    if not isinstance(rho, DirectSumRepresentation):
-        return f"{describe_action(rho)}."
-    counts = {block.label: count for block, count in rho.blocks}
-    if not set(counts) <= {"regular", "trivial"}:
-        return f"{rho.label}."
+def _layer(term: Equivariance, shape: Sequence[int], rho: SupportsAction) -> str:
+    """What is imposed on one layer."""
+    where = "Latent" if term.layer is None else f"Layer {term.layer!r}, latent"
+    text = f"{where} [B, {', '.join(map(str, shape))}], {_strength(term)}: "
+    if not isinstance(rho, Representation):
+        return f"{text}{describe_action(rho)}."
+    axis = term.axis if term.axis >= 0 else len(shape) + 1 + term.axis
+    text += _representation(rho, axis)
+    if len(shape) > 1:
+        text += (
+            " It acts along the features and leaves the other axes in place; if the input's action transforms them, "
+            "compose it with an action on the latent's grid."
+        )
+    if axis == 1 and len(shape) == 3 and shape[0] == shape[1] != shape[2]:
+        text += (
+            f" The shape looks like channels last, with {shape[2]} features on the last axis: then use latent_axis=-1."
+        )
+    return text
+
+
+def _strength(term: Equivariance) -> str:
+    if isinstance(term.weight, tuple):
+        return f"strength from {min(term.weight):g} to {max(term.weight):g} by element ({term.distance})"
+    return f"strength {term.weight:g} ({term.distance})"
+
+
+def _representation(rho: Representation, axis: int) -> str:
+    where = f"{rho.label} along axis {axis}"
+    counts = {block.label: count for block, count in rho.blocks} if isinstance(rho, DirectSumRepresentation) else {}
+    if not counts or not set(counts) <= {"regular", "trivial"}:
+        return f"{where}."
     copies, padding = counts.get("regular", 0), counts.get("trivial", 0)
     return (
-        f"{rho.label}, which is {copies} {'copy' if copies == 1 else 'copies'} of the regular representation and "
+        f"{where}, which is {copies} {'copy' if copies == 1 else 'copies'} of the regular representation and "
         f"{padding} trivial features."
     )

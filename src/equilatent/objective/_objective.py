@@ -1,121 +1,102 @@
-"""The training objective of section 5: a fixed representation on the latent, imposed by one extra loss term."""
+"""The training objective: a short list of terms that impose a representation on a latent, or learn one (sections 4, 5)."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
 
-from equilatent._layers import check_latent, evaluating, run_with_layers
+from equilatent._layers import evaluating
+from equilatent._structure import batch_size
 from equilatent.actions import Action, FunctionAction, SupportsAction
 from equilatent.errors import ActionError, LatentError, RepresentationError
 from equilatent.groups import Group
-from equilatent.objective._common import (
-    Distance,
-    check_batch,
-    latent_errors,
-    moved_pair,
-    not_finite,
-    of_group,
-    scalar_loss,
-    weight,
-)
+from equilatent.objective._algebra import algebra_loss
+from equilatent.objective._checks import checked_weight, choice, layer_name
 from equilatent.objective._describe import describe_objective
-from equilatent.reps import Representation, padded_regular
+from equilatent.objective._distances import Distance
+from equilatent.objective._passes import Model, Reads, Runner
+from equilatent.objective._record import Terms, not_finite
+from equilatent.objective._step import Step
+from equilatent.objective._terms import (
+    OUTPUT,
+    Algebra,
+    DecodedTask,
+    Decorrelation,
+    Equivariance,
+    Latent,
+    Task,
+    Term,
+    TransformedTask,
+    latent_label,
+    summary,
+)
+from equilatent.reps import LearnedRepresentation, Representation, padded_regular
 
-__all__ = ["Distance", "Draw", "Model", "Objective", "Passes", "Terms"]
+__all__ = ["Draw", "Objective", "Passes"]
 
 Draw: TypeAlias = Literal["uniform", "non_identity", "orbit"]
 Passes: TypeAlias = Literal["joint", "separate"]
-#: A module whose latent is a named layer, a module that returns (output, latent), or an (encoder, decoder) pair.
-Model: TypeAlias = "nn.Module | tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Any]]"
 
-#: What the latent is called in messages and records when it is not a named layer.
-_UNNAMED = "latent"
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What one evaluation of the objective consisted of: detached scalars, on the device of the loss.
-
-    Attributes:
-        loss: the weighted total.
-        task: the task loss on (x, y), unweighted.
-        shifted_task: the task loss on (ρ_X(g) x, ρ_Y(g) y), unweighted; None if its weight is 0.
-        equivariance: the distance between ρ_Z(g) E(x) and E(ρ_X(g) x) in each layer, unweighted.
-        relative_error: their mean square difference over the mean square of E(ρ_X(g) x) in each layer, whatever the
-            distance: 0 is exactly equivariant, 1 as large as the latent itself.
-        centred_error: the same over the variance of E(ρ_X(g) x) over the batch (its mean square about the batch mean),
-            which neither shrinking the latent nor adding a constant to it makes small; NaN for a single pair.
-    """
-
-    loss: Tensor
-    task: Tensor
-    shifted_task: Tensor | None
-    equivariance: Mapping[str, Tensor]
-    relative_error: Mapping[str, Tensor]
-    centred_error: Mapping[str, Tensor]
-
-    def as_tensors(self) -> dict[str, Tensor]:
-        """All terms in one mapping; several layers are told apart as ``"name/layer"``. Does not wait for the device."""
-        tensors = {"loss": self.loss, "task": self.task}
-        if self.shifted_task is not None:
-            tensors["shifted_task"] = self.shifted_task
-        for name in ("equivariance", "relative_error", "centred_error"):
-            values: Mapping[str, Tensor] = getattr(self, name)
-            for layer, value in values.items():
-                tensors[name if len(values) == 1 else f"{name}/{layer}"] = value
-        return tensors
-
-    def as_floats(self) -> dict[str, float]:
-        """`as_tensors` as plain floats, ready for a logger.
-
-        Waits for the device, as any ``.item()`` does.
-        """
-        return {name: float(value) for name, value in self.as_tensors().items()}
+#: Terms that compare an output with a target.
+_WITH_TARGET = (Task, TransformedTask, DecodedTask)
 
 
 class Objective(nn.Module):
-    """Task loss, task loss on the moved pair, and the equivariance of the latent (paper, section 5).
+    """A loss made of terms: the task, the transformed task, and the equivariance of latents or outputs.
 
-    For a batch (x, y) and elements g drawn uniformly,
+    With the keywords `layer`, `latent`, `strength`, … it is the objective of section 5,
 
-        loss = w · L(D(E x), y) + w' · L(D(E ρ_X(g) x), ρ_Y(g) y) + Σ_layers λ · distance(ρ_Z(g) E x, E ρ_X(g) x).
+        loss = w · L(D E x, y) + w' · L(D E ρ_X(g)x, ρ_Y(g)y) + Σ_layers λ · distance(ρ_Z(g) E x, E ρ_X(g)x),
 
-    The model is unchanged: no parameters, no hooks that stay, nothing extra at inference.
+    the mean over a batch (x, y) and elements g drawn uniformly. `Objective.learned` is the one of section 4. Both are
+    short for a list of `terms`, of which there are more:
+
+    - `Task`: w · L(D E x, y)
+    - `TransformedTask`: w' · L(D E ρ_X(g)x, ρ_Y(g)y), augmentation
+    - `DecodedTask`: w'' · L(D ρ_Z(g) E x, ρ_Y(g)y), augmentation of the latent
+    - `Equivariance`: λ · distance(ρ_Z(g) E x, E ρ_X(g)x), of any layer, the output included
+    - `Decorrelation`: μ · mean squared correlation of different features
+    - `Algebra`: λ_A · A(ρ_Z), for a learned representation
+
+    Terms that need the second view share it, and nothing runs that no term asks for. The model is unchanged: no
+    parameters, no hooks that stay, nothing extra at inference.
 
     Args:
         group: the finite group G.
         input: how G acts on x.
         output: how G acts on targets y; `actions.trivial` for an invariant task.
-        task_loss: ``task_loss(model_output, target)``, a scalar *mean* over the batch.
+        task_loss: ``task_loss(model_output, target)``: a scalar *mean* over the batch, or one loss for each sample, [B].
+            Not needed without targets.
+        terms: the terms, instead of all keywords from `layer` to `decorrelation`.
         layer: the layer whose output is the latent, by its dotted name (``"encoder.9"``); several as a sequence, or as
             a mapping to their own strengths. None if the model is an (encoder, decoder) pair or returns
             (output, latent).
         latent: ρ_Z. ``"regular"`` is `reps.padded_regular` over the feature axis (equation 5); or any representation
             (acting along the feature axis) or action, such as ``actions.image(G)`` on a spatial latent (section 6.3) or
             ``actions.compose(actions.image(G), reps.padded_regular(G, 96))`` for both together. A mapping gives each
-            layer its own.
+            layer its own. A `LearnedRepresentation` brings its `Algebra` term.
         latent_axis: the feature axis of the latent.
         strength: λ, for layers that have no strength of their own.
         task_weight: the weight w.
-        shifted_task_weight: the weight w'.
+        transformed_task_weight: the weight w'.
         distance: ``"mse"``, the mean square of the paper, which a latent can meet by shrinking; ``"relative"``, the
-            mean square over that of E(ρ_X(g) x), which it can still meet by adding a large constant (a following batch
-            norm hides both); or ``"centred"``, the mean square over the variance of E(ρ_X(g) x) over the batch, which
+            mean square over that of E(ρ_X(g)x), which it can still meet by adding a large constant (a following batch
+            norm hides both); or ``"centred"``, the mean square over the variance of E(ρ_X(g)x) over the batch, which
             a few invariant features of large variance can still meet where a batch norm rescales every feature. Where
             a norm follows, name the norm's output as the latent: behind it all three measure the same. ``"centred"``
-            needs two pairs in every batch.
+            needs two pairs in every batch. ``"kl"``, for scores, is KL(softmax(ρ_Z(g) E x) ‖ softmax(E ρ_X(g)x)).
+        decorrelation: μ, the weight of a `Decorrelation` term on each layer; λ : μ of 5 : 1 to 10 : 1 for a latent that
+            is to be acted on.
         draw: ``"uniform"`` draws one element a sample, ``"non_identity"`` never the identity, ``"orbit"`` uses every
             element for every sample (|G| times the cost).
-        passes: ``"separate"`` sends x and ρ_X(g) x through the model one after the other, so that batch norm normalises
+        passes: ``"separate"`` sends x and ρ_X(g)x through the model one after the other, so that batch norm normalises
             each by its own statistics and updates its running ones twice; ``"joint"`` sends them as one batch of twice
             the size, normalised by common statistics.
-        pair_fraction: the part of each batch that gets a second pass, in (0, 1]. Which samples is drawn afresh each
+        pair_fraction: the part of each batch that gets a second view, in (0, 1]. Which samples is drawn afresh each
             time, so that every term stays an unbiased estimate.
         generator: the source of randomness.
         check_finite: raise `NonFiniteError` naming the term when the loss is NaN or infinite. On an accelerator this
@@ -130,8 +111,23 @@ class Objective(nn.Module):
     ...     task_loss=nn.functional.cross_entropy, layer="1", strength=1.0)
     >>> loss, terms = objective(model, torch.randn(32, 1, 6, 6), torch.randint(3, (32,)))
     >>> sorted(terms.as_floats())
-    ['centred_error', 'equivariance', 'loss', 'relative_error', 'shifted_task', 'task']
+    ['centred_error', 'equivariance', 'loss', 'relative_error', 'task', 'transformed_task']
+
+    The same latent with little correlation, and consistent outputs, on a batch without labels:
+
+    >>> from equilatent.objective import Decorrelation, Equivariance
+    >>> objective = eq.Objective(
+    ...     G, input=eq.actions.image(G), output=eq.actions.trivial(G),
+    ...     terms=[Equivariance("1", 1.0), Decorrelation("1", 0.1), Equivariance("", 0.1, distance="kl")])
+    >>> loss, terms = objective(model, torch.randn(32, 1, 6, 6))
+    >>> sorted(terms.equivariance), sorted(terms.effective_rank)
+    (['1', 'output'], ['1'])
     """
+
+    group: Group
+    terms: tuple[Term, ...]
+    input: SupportsAction
+    output: SupportsAction
 
     def __init__(
         self,
@@ -139,14 +135,16 @@ class Objective(nn.Module):
         *,
         input: SupportsAction,
         output: SupportsAction,
-        task_loss: Callable[[Any, Tensor], Tensor],
+        task_loss: Callable[[Any, Any], Tensor] | None = None,
+        terms: Sequence[Term] | None = None,
         layer: str | Sequence[str] | Mapping[str, float] | None = None,
-        latent: Literal["regular"] | SupportsAction | Mapping[str, Literal["regular"] | SupportsAction] = "regular",
+        latent: Latent | Mapping[str, Latent] = "regular",
         latent_axis: int = 1,
         strength: float = 1.0,
         task_weight: float = 0.5,
-        shifted_task_weight: float = 0.5,
+        transformed_task_weight: float = 0.5,
         distance: Distance = "mse",
+        decorrelation: float = 0.0,
         draw: Draw = "uniform",
         passes: Passes = "separate",
         pair_fraction: float = 1.0,
@@ -154,94 +152,177 @@ class Objective(nn.Module):
         check_finite: bool = True,
     ) -> None:
         super().__init__()
+        short = (layer, latent, latent_axis, strength, task_weight, transformed_task_weight, distance, decorrelation)
+        if terms is None:
+            terms = _terms_of_section_5(*short)
+        elif short != (None, "regular", 1, 1.0, 0.5, 0.5, "mse", 0.0):
+            raise LatentError(
+                "terms says all that layer, latent, latent_axis, strength, task_weight, transformed_task_weight, distance "
+                "and decorrelation say; give either."
+            )
         self.group = group
         self.task_loss = task_loss
-        self.strengths = _strengths(layer, strength)
-        self.named = layer is not None
-        self.latent_axis = latent_axis
-        self.task_weight = weight("task_weight", task_weight)
-        self.shifted_task_weight = weight("shifted_task_weight", shifted_task_weight)
-        self.distance = _choice("distance", distance, Distance)
-        self.draw = _choice("draw", draw, Draw)
-        self.passes = _choice("passes", passes, Passes)
-        if not 0 < pair_fraction <= 1:
+        self.terms = _checked_terms(terms)
+        self.input = _of_group(group, "input", input)
+        self.output = _of_group(group, "output", output)
+        choice("draw", draw, get_args(Draw))
+        choice("passes", passes, get_args(Passes))
+        if isinstance(pair_fraction, bool) or not isinstance(pair_fraction, int | float) or not 0 < pair_fraction <= 1:
             raise LatentError(
-                f"pair_fraction is the part of a batch that gets a second pass, in (0, 1]; got {pair_fraction!r}."
+                f"pair_fraction is the part of a batch that gets a second view, in (0, 1]; got {pair_fraction!r}."
             )
+        self.draw = draw
+        self.passes = passes
         self.pair_fraction = pair_fraction
         self.generator = generator
         self.check_finite = check_finite
-        self.input = of_group(group, "input", input)
-        self.output = of_group(group, "output", output)
-        chosen = latent if isinstance(latent, Mapping) else dict.fromkeys(self.strengths, latent)
-        if set(chosen) != set(self.strengths):
-            raise LatentError(f"latent is given for {sorted(chosen)}, but the layers are {sorted(self.strengths)}.")
-        self._latents: dict[str, Any] = {
-            name: None if value == "regular" else of_group(group, "latent", value) for name, value in chosen.items()
-        }
-        self._modules_of_latents = nn.ModuleList(  # so that .to() reaches them
-            part for part in self._latents.values() if isinstance(part, nn.Module)
+        if task_loss is None and any(isinstance(term, _WITH_TARGET) for term in self.terms):
+            raise LatentError("task_loss is needed by the terms that compare outputs with targets.")
+        given = [
+            _of_group(group, f"the action of {summary(term)}", term.action)
+            for term in self.terms
+            if isinstance(term, Equivariance | DecodedTask) and _has_own_action(term)
+        ]
+        # Kept as modules, each once, so that .to() and .parameters() reach them.
+        self._actions = nn.ModuleList(
+            {id(action): action for action in given if isinstance(action, nn.Module)}.values()
         )
+        self.terms += tuple(Algebra(rho) for rho in self._learned_without_algebra())
         self._regular = nn.ModuleDict()
+        for number, term in enumerate(self.terms):
+            if isinstance(term.weight, tuple):
+                if len(term.weight) != group.order:
+                    raise LatentError(
+                        f"the weight of {type(term).__name__} is one number, or one for each of the {group.order} elements "
+                        f"of {group.label}; got {len(term.weight)}."
+                    )
+                self.register_buffer(f"_weight_{number}", torch.tensor(term.weight), persistent=False)
+        layers = {_layer(term) for term in self.terms}
+        parts = {term.layer: term.part for term in self.layers.values() if term.layer is not None}
+        self.runner = Runner(None in layers, parts)
 
-    def forward(self, model: Model, x: Tensor, y: Tensor, *, g: Tensor | None = None) -> tuple[Tensor, Terms]:
+    @classmethod
+    def learned(
+        cls,
+        rho: LearnedRepresentation,
+        *,
+        input: SupportsAction,
+        output: SupportsAction,
+        task_loss: Callable[[Any, Any], Tensor],
+        output_weight: float = 0.25,
+        latent_weight: float = 0.25,
+        algebra_weight: float = 1.0,
+        algebra: Callable[[LearnedRepresentation], Tensor] = algebra_loss,
+        layer: str | None = None,
+        latent_axis: int = 1,
+        generator: torch.Generator | None = None,
+        check_finite: bool = True,
+    ) -> Objective:
+        """The objective of section 4, which learns a representation on the latent together with the network:
+
+            L(D(E x), y) + λ_Y · L(D(ρ_Z(g) E x), ρ_Y(g)y) + λ_Z · MSE(ρ_Z(g) E x, E(ρ_X(g)x)) + λ_A · A(ρ_Z).
+
+        The objective holds ρ_Z, so its parameters belong into the optimiser:
+        ``[*model.parameters(), *objective.parameters()]``.
+
+        Args:
+            rho: the representation to learn, ρ_Z.
+            input: how the group acts on x.
+            output: how the group acts on targets y; for an autoencoder y is x, and the action the same.
+            task_loss: ``task_loss(model_output, target)``, as in `Objective`.
+            output_weight: λ_Y.
+            latent_weight: λ_Z.
+            algebra_weight: λ_A.
+            algebra: A, such as `algebra_loss` with other weights: ``partial(algebra_loss, inverse_weight=1.0)``.
+            layer: the layer whose output is the latent, by its dotted name; None if the model is an (encoder, decoder)
+                pair. A named layer costs one more pass: the network is run again, with the transformed latent in place
+                of the layer's output, and the layer must be a bottleneck.
+            latent_axis: the axis of the latent on which ρ_Z acts.
+            generator: the source of randomness.
+            check_finite: raise `NonFiniteError` naming the term when the loss is NaN or infinite.
+
+        Raises:
+            RepresentationError: if rho is no `LearnedRepresentation`.
+            ActionError: if an action is of another group than rho.
+            LatentError: for negative weights.
+
+        >>> import torch, equilatent as eq
+        >>> from torch import nn
+        >>> G = eq.groups.cyclic(4)
+        >>> act = eq.actions.image(G)
+        >>> encoder = nn.Sequential(nn.Flatten(), nn.Linear(36, 8))
+        >>> decoder = nn.Sequential(nn.Linear(8, 36), nn.Unflatten(1, (1, 6, 6)))
+        >>> objective = eq.Objective.learned(
+        ...     eq.reps.LearnedRepresentation(G, 8), input=act, output=act, task_loss=nn.functional.mse_loss)
+        >>> x = torch.randn(16, 1, 6, 6)
+        >>> loss, terms = objective((encoder, decoder), x, x)
+        >>> list(terms.as_floats())
+        ['loss', 'task', 'decoded_task', 'equivariance', 'relative_error', 'centred_error', 'algebra']
+        """
+        terms: list[Term] = [
+            Task(1.0),
+            DecodedTask(layer, checked_weight("output_weight", output_weight), action=rho, axis=latent_axis),
+            Equivariance(layer, checked_weight("latent_weight", latent_weight), action=rho, axis=latent_axis),
+            Algebra(rho, checked_weight("algebra_weight", algebra_weight), algebra),
+        ]
+        return cls(
+            rho.group,
+            input=input,
+            output=output,
+            task_loss=task_loss,
+            terms=terms,
+            generator=generator,
+            check_finite=check_finite,
+        )
+
+    def forward(
+        self, model: Model, x: Any, y: Any = None, *, g: Tensor | None = None, labelled: Tensor | None = None
+    ) -> tuple[Tensor, Terms]:
         """The loss of a batch and the terms it consists of.
 
         Args:
-            model: see `layer`.
-            x: inputs [B, …], B > 0.
-            y: targets [B, …].
+            model: an nn.Module (for named layers), a callable that returns (output, latent), or an (encoder, decoder)
+                pair; see `layer`.
+            x: inputs [B, …], B > 0: a tensor, or a nested dict or tuple of them. A dict reaches the model as keyword
+                arguments, a tuple as positional ones.
+            y: targets [B, …], likewise; None for the terms that need no target.
             g: the elements to use, LongTensor [B], instead of drawing them (not with ``draw="orbit"``).
+            labelled: which samples have a target, bool [B]; what y holds for the others is ignored. All by default.
 
         Returns:
             The scalar loss to call ``backward`` on, and its `Terms`.
 
         Raises:
-            LatentError: if the latent cannot be found or cannot carry the representation.
+            LatentError: if the latent cannot be found or cannot carry the representation; if no term has anything to work
+                on.
             ActionError, GroupError: if an input or an element cannot be acted on, or the batch is empty.
             NonFiniteError: if a term is NaN or infinite.
         """
-        check_batch(x, y)
-        rows, g = self._pairs(len(x), x.device, g)
-        source_x = x if rows is None else x[rows]
-        source_y = source_x if y is x else y if rows is None else y[rows]
-        moved_x, moved_y = moved_pair(self.input, self.output, source_x, source_y, g)
-        if self.passes == "joint":
-            both, latents = self._run(model, torch.cat([x, moved_x]))
-            plain_output, moved_output = _split(both, len(x))
-            plain = {name: latent[: len(x)] for name, latent in latents.items()}
-            moved = {name: latent[len(x) :] for name, latent in latents.items()}
-        else:
-            plain_output, plain = self._run(model, x)
-            moved_output, moved = self._run(model, moved_x)
-
-        task = scalar_loss(self.task_loss, plain_output, y)
-        shifted = scalar_loss(self.task_loss, moved_output, moved_y) if self.shifted_task_weight else None
-        loss = self.task_weight * task
-        if shifted is not None:
-            loss = loss + self.shifted_task_weight * shifted
-        records: dict[str, dict[str, Tensor]] = {"equivariance": {}, "relative_error": {}, "centred_error": {}}
-        for name, strength in self.strengths.items():
-            source = plain[name] if rows is None else plain[name][rows]
-            errors = latent_errors(self._act(name, source, g), moved[name])
-            distance = errors[self.distance]
-            if self.distance == "centred" and len(g) < 2:
-                raise LatentError("distance='centred' compares the pairs of a batch; it needs at least two of them.")
-            loss = loss + strength * distance
-            records["equivariance"][name] = distance.detach()
-            records["relative_error"][name] = errors["relative"].detach()
-            records["centred_error"][name] = errors["centred"].detach()
-        terms = Terms(loss.detach(), task.detach(), None if shifted is None else shifted.detach(), **records)
+        step = Step(self, model, x, y, labelled, g)
+        found = (step.value(term, self._weight(number)) for number, term in enumerate(self.terms))
+        values = [value for value in found if value is not None]
+        if not values:
+            raise LatentError(
+                f"there is nothing to compute: {'y is missing' if y is None else 'no sample of the batch is labelled'}, and "
+                "every term compares outputs with targets. Give labels, or a term that needs none, such as Equivariance."
+            )
+        loss = functools.reduce(torch.add, values)
+        terms = Terms(loss.detach(), **step.record, output=step.plain.output)
         if self.check_finite and not torch.compiler.is_compiling() and not torch.isfinite(terms.loss):
-            raise not_finite(terms.as_floats())
+            raise not_finite(terms)
         return loss, terms
 
-    def describe(self, model: Model, x: Tensor) -> str:
+    @property
+    def layers(self) -> dict[str | None, Equivariance]:
+        """The equivariance terms by layer, that of the model's output left out."""
+        return {term.layer: term for term in self.terms if isinstance(term, Equivariance) and term.layer != OUTPUT}
+
+    def describe(self, model: Model, x: Any) -> str:
         """What is imposed where, in words, for inputs like x [B, …].
 
-        For each layer: the latent's shape, the representation in copies and padding, and how many invariant numbers an
-        affine head can still read from an exactly equivariant latent, with a warning when they are fewer than the
-        outputs. The model runs once, in evaluation mode without gradients.
+        For each layer: the latent's shape, the axis that is taken for its features, the representation in copies and
+        padding, and how many invariant numbers an affine head can still read from an exactly equivariant latent, with a
+        warning when they are fewer than the outputs. The model runs once, in evaluation mode without gradients.
 
         >>> import torch, equilatent as eq
         >>> G = eq.groups.cyclic(4)
@@ -250,27 +331,25 @@ class Objective(nn.Module):
         ...                          task_loss=torch.nn.functional.cross_entropy)
         >>> print(objective.describe(model, torch.randn(2, 4)))
         C4 (4 elements) acts on the input by regular of C4, on the output by trivial action of C4.
-        Layer '0', latent [B, 6], strength 1 (mse): regular ⊕ 2 trivial, which is 1 copy of the regular representation
-        and 2 trivial features. From an exactly equivariant latent an affine head can read 3 invariant numbers.
+        Layer '0', latent [B, 6], strength 1 (mse): regular ⊕ 2 trivial along axis 1, which is 1 copy of the regular
+        representation and 2 trivial features. From an exactly equivariant latent an affine head can read 3 invariant
+        numbers.
         Warning: the model has 10 invariant outputs, more than the 3 numbers ...
+        Other terms: Task(0.5), TransformedTask(0.5).
         """
-        if not len(x):
+        count = batch_size(x, "x")
+        if not count:
             raise ActionError("describe needs at least one sample, to see the shape of the latent.")
-        parts = model if isinstance(model, tuple) else (model,)
-        with evaluating(*parts):
-            output, latents = self._run(model, x)
-            for name, latent in latents.items():
-                self._act(name, latent, torch.zeros(len(latent), dtype=torch.long, device=latent.device))
-        outputs = output[0].numel() if isinstance(output, Tensor) else None
-        return describe_objective(
-            self.group,
-            self.input,
-            self.output,
-            [(name, latents[name], self._resolve(name, latents[name]), self.strengths[name]) for name in latents],
-            named=self.named,
-            distance=self.distance,
-            outputs=outputs,
-        )
+        with evaluating(*(model if isinstance(model, tuple) else (model,))):
+            view = self.runner.run(model, x, Reads(True, tuple(self.layers)))
+            described = []
+            for layer, term in self.layers.items():
+                latent = view.latents[layer]
+                self.act(term, latent, torch.zeros(count, dtype=torch.long, device=latent.device))
+                described.append((term, latent, self._resolve(term, latent)))
+        outputs = view.output[0].numel() if isinstance(view.output, Tensor) else None
+        rest = [summary(term) for term in self.terms if term not in self.layers.values()]
+        return describe_objective(self, described, outputs, rest)
 
     def latent_action(self, layer: str | None = None) -> Action:
         """How the group acts on the latent, as an action, for `metrics.equivariance_error` and the like.
@@ -291,85 +370,70 @@ class Objective(nn.Module):
         >>> error.mean_centred > 0.5
         True
         """
-        if layer is None and len(self.strengths) == 1:
-            layer = next(iter(self.strengths))
-        if layer not in self.strengths:
-            raise LatentError(f"layer is one of {', '.join(map(repr, self.strengths))}; got {layer!r}.")
-        return FunctionAction(self.group, functools.partial(self._act, layer))
+        layers = self.layers
+        if layer is None and len(layers) == 1:
+            layer = next(iter(layers))
+        if layer not in layers:
+            raise LatentError(
+                f"layer is one of {', '.join(repr(latent_label(name)) for name in layers) or '(none)'}; got {layer!r}."
+            )
+        return FunctionAction(self.group, functools.partial(self.act, layers[layer]))
 
     def extra_repr(self) -> str:
-        """One line for ``print``."""
-        return f"group={self.group.label}, strengths={self.strengths}, distance={self.distance!r}, draw={self.draw!r}"
+        """What ``print`` shows: the terms, one a line."""
+        lines = [f"group={self.group.label}, draw={self.draw!r}", *(summary(term) for term in self.terms)]
+        return "\n".join(lines)
 
-    def _pairs(self, batch: int, device: torch.device, g: Tensor | None) -> tuple[Tensor | None, Tensor]:
-        """Which samples get a second pass (None for all, in order), and the element that moves each of them."""
-        count = max(1, round(self.pair_fraction * batch))
-        rows: Tensor | None = None
-        if count < batch:
-            source = self.generator.device if self.generator is not None else device
-            rows = torch.randperm(batch, generator=self.generator, device=source)[:count].to(device)
-        if self.draw == "orbit":
-            if g is not None:
-                raise ActionError("draw='orbit' uses every element; it cannot be given elements as well.")
-            whole = torch.arange(batch, device=device) if rows is None else rows
-            elements = self.group.elements.to(device)
-            return whole.repeat(len(elements)), elements.repeat_interleave(len(whole))
-        if g is not None:
-            g = self.group.check(g)
-            if g.shape != (batch,):
-                raise ActionError(f"g holds one element for each sample: expected [{batch}], got {list(g.shape)}.")
-            return rows, g if rows is None else g.to(device)[rows]
-        identity = self.draw == "uniform"
-        return rows, self.group.sample(count, generator=self.generator, identity=identity, device=device)
+    def act(self, term: Equivariance | DecodedTask, latent: Any, g: Tensor) -> Any:
+        """The latent or output, transformed as the term says.
 
-    def _run(self, model: Model, x: Tensor) -> tuple[Any, dict[str, Tensor]]:
-        """The output of the model and its latents by name."""
-        if self.named:
-            if isinstance(model, tuple):
-                raise LatentError("layer names a layer of one module; for an (encoder, decoder) pair leave it out.")
-            return run_with_layers(model, x, list(self.strengths))
-        if isinstance(model, tuple):
-            if len(model) != 2:
-                raise LatentError(f"a model given in parts is an (encoder, decoder) pair; got {len(model)} parts.")
-            encoder, decoder = model
-            latent = check_latent(encoder(x), _UNNAMED, len(x))
-            return decoder(latent), {_UNNAMED: latent}
-        returned = model(x)
-        if not isinstance(returned, tuple | list) or len(returned) != 2:
-            raise LatentError(
-                f"without layer=, the model returns (output, latent) or is an (encoder, decoder) pair; "
-                f"{type(model).__name__} returned {type(returned).__name__}. Name the layer that is the latent."
-            )
-        return returned[0], {_UNNAMED: check_latent(returned[1], _UNNAMED, len(x))}
+        Raises:
+            LatentError: if it cannot carry the representation.
+        """
+        rho = self._resolve(term, latent)
+        try:
+            if isinstance(rho, Representation | LearnedRepresentation):
+                return rho(latent, g, dim=term.axis)
+            return rho(latent, g)
+        except (RepresentationError, ActionError) as error:
+            where = f"the latent {latent_label(term.layer)!r}" if term.layer != OUTPUT else "the model's output"
+            shape = f" of shape {list(latent.shape)}" if isinstance(latent, Tensor) else ""
+            raise LatentError(f"{where}{shape} cannot carry the action of {self.group.label}: {error}") from error
 
-    def _resolve(self, name: str, latent: Tensor) -> SupportsAction:
-        """The representation on a latent; the padded regular one is made when its size is first seen."""
-        chosen: SupportsAction | None = self._latents[name]
-        if chosen is not None:
-            return chosen
-        if not -latent.ndim < self.latent_axis < latent.ndim or not self.latent_axis:
-            raise LatentError(
-                f"latent_axis={self.latent_axis} is no feature axis of the latent {name!r}, whose shape is "
-                f"{list(latent.shape)}."
-            )
-        key = str(latent.shape[self.latent_axis])
-        self._make_regular(name, key, latent.device)
+    def _weight(self, number: int) -> float | Tensor:
+        """The weight of a term: one number, or one for each element of the group, [order]."""
+        weight = self.terms[number].weight
+        return weight if isinstance(weight, float) else self.get_buffer(f"_weight_{number}")
+
+    def _learned_without_algebra(self) -> list[LearnedRepresentation]:
+        known = {id(term.rho) for term in self.terms if isinstance(term, Algebra)}
+        return [rho for rho in self._actions if isinstance(rho, LearnedRepresentation) and id(rho) not in known]
+
+    def _resolve(self, term: Equivariance | DecodedTask, latent: Any) -> SupportsAction:
+        """How the group acts there; the padded regular representation is made when its size is first seen."""
+        if _has_own_action(term):
+            given: SupportsAction = term.action  # type: ignore[assignment]
+            return given
+        if term.action is None:
+            return self.output
+        label = latent_label(term.layer)
+        if not isinstance(latent, Tensor) or not -latent.ndim < term.axis < latent.ndim or not term.axis:
+            shape = list(latent.shape) if isinstance(latent, Tensor) else type(latent).__name__
+            raise LatentError(f"axis {term.axis} is no feature axis of the latent {label!r}, whose shape is {shape}.")
+        key = str(latent.shape[term.axis])
+        self._make_regular(label, key, latent.device, list(latent.shape), term.axis)
         return self._regular[key]  # type: ignore[return-value]
 
-    def _make_regular(self, name: str, key: str, device: torch.device) -> None:
+    def _make_regular(self, label: str, key: str, device: torch.device, shape: list[int], axis: int) -> None:
         if key in self._regular:
             return
         try:
             self._regular[key] = padded_regular(self.group, int(key)).to(device)
         except RepresentationError as error:
-            raise LatentError(f"the latent {name!r} is too narrow: {error}") from error
-
-    def _act(self, name: str, latent: Tensor, g: Tensor) -> Tensor:
-        rho = self._resolve(name, latent)
-        try:
-            return rho(latent, g, dim=self.latent_axis) if isinstance(rho, Representation) else rho(latent, g)
-        except (RepresentationError, ActionError) as error:
-            raise LatentError(f"the latent {name!r} of shape {list(latent.shape)} cannot carry ρ_Z: {error}") from error
+            hint = ""
+            if len(shape) > 2 and axis == 1 and shape[-1] >= self.group.order:
+                hint = f" Its last axis has {shape[-1]}: if the features are there (channels last), use latent_axis=-1."
+            raise LatentError(f"the latent {label!r} of shape {shape} is too narrow: {error}{hint}") from error
 
 
 # What torch.compiler.assume_constant_result does: a compiled graph uses the module that is made, instead of tracing how it
@@ -377,31 +441,91 @@ class Objective(nn.Module):
 Objective._make_regular._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _strengths(layer: str | Sequence[str] | Mapping[str, float] | None, strength: float) -> dict[str, float]:
-    if layer is None:
-        strengths: dict[str, float] = {_UNNAMED: strength}
-    elif isinstance(layer, str):
-        strengths = {layer: strength}
-    elif isinstance(layer, Mapping):
-        strengths = dict(layer)
+def _terms_of_section_5(
+    layer: str | Sequence[str] | Mapping[str, float] | None,
+    latent: Latent | Mapping[str, Latent],
+    axis: int,
+    strength: float,
+    task_weight: float,
+    transformed_task_weight: float,
+    distance: Distance,
+    decorrelation: float,
+) -> list[Term]:
+    """The terms that the keywords are short for."""
+    strengths = _strengths(layer, strength)
+    latents = latent if isinstance(latent, Mapping) else dict.fromkeys(strengths, latent)
+    if set(latents) != set(strengths):
+        names = [sorted(latent_label(name) for name in given) for given in (latents, strengths)]
+        raise LatentError(f"latent is given for {names[0]}, but the layers are {names[1]}.")
+    if None in latents.values():
+        raise LatentError("latent is 'regular', or an action or a representation; got None.")
+    terms: list[Term] = []
+    if checked_weight("task_weight", task_weight):
+        terms.append(Task(task_weight))
+    if checked_weight("transformed_task_weight", transformed_task_weight):
+        terms.append(TransformedTask(transformed_task_weight))
+    for name, value in strengths.items():
+        own = None if name == OUTPUT and latents[name] == "regular" else latents[name]  # type: ignore[index]
+        terms.append(Equivariance(name, value, own, distance, axis=axis))
+    if checked_weight("decorrelation", decorrelation):
+        terms += [Decorrelation(name, decorrelation, axis) for name in strengths]
+    return terms
+
+
+def _strengths(layer: str | Sequence[str] | Mapping[str, float] | None, strength: float) -> dict[str | None, float]:
+    if isinstance(layer, Mapping):
+        strengths: dict[str | None, float] = {layer_name(name): value for name, value in layer.items()}
+    elif isinstance(layer, Sequence) and not isinstance(layer, str):
+        strengths = {layer_name(name): strength for name in layer}
     else:
-        strengths = dict.fromkeys(layer, strength)
+        strengths = {layer_name(layer): strength}
     if not strengths:
         raise LatentError("layer names no layer.")
-    return {name: weight(f"the strength of {name!r}", value) for name, value in strengths.items()}
+    return {
+        name: checked_weight("strength" if name is None else f"the strength of {name!r}", value)
+        for name, value in strengths.items()
+    }
 
 
-def _choice(name: str, value: str, choices: Any) -> Any:
-    if value not in get_args(choices):
-        raise LatentError(f"{name} is one of {', '.join(map(repr, get_args(choices)))}; got {value!r}.")
-    return value
+def _checked_terms(terms: Sequence[Term]) -> tuple[Term, ...]:
+    """The terms, refused if one is none or two say the same."""
+    known = (Task, TransformedTask, DecodedTask, Equivariance, Decorrelation, Algebra)
+    seen = set()
+    for term in terms:
+        if not isinstance(term, known):
+            raise LatentError(
+                f"terms holds {', '.join(kind.__name__ for kind in known)} of equilatent.objective; got {term!r}."
+            )
+        part = term.part if isinstance(term, Equivariance) and term.layer == OUTPUT else None
+        key = (type(term), _layer(term), id(term.rho) if isinstance(term, Algebra) else part)
+        if key in seen:
+            raise LatentError(
+                f"terms holds {type(term).__name__} twice for {latent_label(_layer(term))!r}; give it once, with one weight."
+            )
+        seen.add(key)
+    if not terms:
+        raise LatentError("terms is empty; give at least one, such as Task().")
+    return tuple(terms)
 
 
-def _split(output: Any, count: int) -> tuple[Any, Any]:
-    """The model's output on the first samples and on the rest."""
-    if not isinstance(output, Tensor):
-        raise LatentError(
-            f"passes='joint' splits the model's output, which should be a tensor [B, …]; got {type(output).__name__}. "
-            "Use passes='separate'."
+def _has_own_action(term: Equivariance | DecodedTask) -> bool:
+    return not (term.action is None or (isinstance(term.action, str) and term.action == "regular"))
+
+
+def _layer(term: Term) -> str | None:
+    return getattr(term, "layer", OUTPUT)
+
+
+def _of_group(group: Group, name: str, action: Any) -> Any:
+    """The action itself, refused unless it is one of this group."""
+    if not (isinstance(getattr(action, "group", None), Group) and callable(action)):
+        raise ActionError(
+            f"{name} should be an action or a representation, such as eq.actions.image(G); got {action!r}. "
+            "Wrap a function with eq.actions.function(G, f)."
         )
-    return output[:count], output[count:]
+    if action.group != group:
+        raise ActionError(
+            f"{name} is one of {action.group.label}, but the objective imposes {group.label}. "
+            "Make all of them with the same group."
+        )
+    return action

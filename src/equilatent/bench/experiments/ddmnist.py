@@ -135,7 +135,7 @@ class DdmnistRecipe(Recipe):
             latent=self.latent or "regular",
             strength=config.strength or 0.0,
             task_weight=1 - config.shifted_weight,
-            shifted_task_weight=config.shifted_weight,
+            transformed_task_weight=config.shifted_weight,
             distance=config.distance,
             pair_fraction=config.pair_fraction,
         ).to(device)

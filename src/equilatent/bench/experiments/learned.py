@@ -19,7 +19,7 @@ from equilatent.bench.group_names import group_of
 from equilatent.bench.recipe import Recipe
 from equilatent.errors import RepresentationError
 from equilatent.groups import Group
-from equilatent.objective import LearnedObjective, LearnedTerms, algebra_loss
+from equilatent.objective import Algebra, Objective, Terms, algebra_loss
 from equilatent.reps import LearnedRepresentation, Representation, Start
 
 __all__ = ["METHODS", "LearnedConfig", "LearnedRecipe", "describe_learned"]
@@ -127,7 +127,8 @@ class LearnedRecipe(Recipe):
             mixed_damping=config.mixed_damping,
             inverse_weight=config.inverse_weight,
         )
-        self.objective = LearnedObjective(
+        self.rho = rho
+        self.objective = Objective.learned(
             rho,
             input=input,
             output=output,
@@ -162,7 +163,8 @@ class LearnedRecipe(Recipe):
             return loss, {"loss": loss.detach(), "algebra": algebra.detach()}
         x, y = self.pairs(indices, self.generator)
         loss, terms = self.objective(self._parts, x, y)
-        return loss, {name: getattr(terms, name) for name in ("loss", "task", "moved_task", "equivariance", "algebra")}
+        named = _by_recorded_name(terms)
+        return loss, {name: named[name] for name in ("loss", "task", "moved_task", "equivariance", "algebra")}
 
     def validate(self) -> dict[str, float]:
         """The four parts on the validation samples."""
@@ -172,12 +174,12 @@ class LearnedRecipe(Recipe):
         """The four parts on the test samples, and what the representation is."""
         with torch.no_grad():
             parts = {f"test_{name}": value for name, value in self._evaluate("test").items()}
-            return {**parts, **describe_learned(self.objective.rho)}
+            return {**parts, **describe_learned(self.rho)}
 
     def observe(self) -> dict[str, np.ndarray]:
         """The eigenvalues of each generator's matrix, real and imaginary part."""
         with torch.no_grad():
-            matrices = self.objective.rho.generator_matrices()
+            matrices = self.rho.generator_matrices()
             values = {x: torch.linalg.eigvals(matrix.double()).cpu() for x, matrix in matrices.items()}
         return {f"eigenvalues_{x}": torch.view_as_real(value).numpy() for x, value in values.items()}
 
@@ -186,7 +188,8 @@ class LearnedRecipe(Recipe):
         return self.model["encoder"], self.model["decoder"]  # type: ignore[index]
 
     def _algebra(self) -> tuple[Tensor, Tensor]:
-        algebra = self.objective.algebra(self.objective.rho)
+        (term,) = (term for term in self.objective.terms if isinstance(term, Algebra))
+        algebra = term.loss(self.rho)
         return self.config.algebra_weight * algebra, algebra
 
     def _evaluate(self, split: str) -> dict[str, float]:
@@ -196,10 +199,15 @@ class LearnedRecipe(Recipe):
         x, y, g = self.evaluation[split]
         sums: dict[str, float] = {}
         for block in torch.arange(len(x), device=x.device).split(_BLOCK):
-            terms: LearnedTerms = self.objective(self._parts, x[block], y[block], g=g[block])[1]
-            for name, value in terms.as_floats().items():
-                sums[name] = sums.get(name, 0.0) + value * len(block) / len(x)
+            terms = self.objective(self._parts, x[block], y[block], g=g[block])[1]
+            for name, value in _by_recorded_name(terms).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(block) / len(x)
         return sums
+
+
+def _by_recorded_name(terms: Terms) -> dict[str, Tensor]:
+    """The terms under the names that they have in records."""
+    return {"moved_task" if name == "decoded_task" else name: value for name, value in terms.as_tensors().items()}
 
 
 def _start(group: Group, text: str) -> Start | Representation:

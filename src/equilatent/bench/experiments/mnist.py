@@ -153,7 +153,7 @@ class MnistRecipe(LearnedRecipe):
         elements = self.objective.group.elements.to(x.device)
         with torch.no_grad():
             latent = encoder(x).repeat_interleave(len(elements), 0)
-            decoded = decoder(self.objective.rho(latent, elements.repeat(len(x))))
+            decoded = decoder(self.rho(latent, elements.repeat(len(x))))
         return {"images": x.cpu().numpy(), "decoded": decoded.view(len(x), len(elements), *x.shape[1:]).cpu().numpy()}
 
     def _fixed(self, images: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -104,7 +104,7 @@ class TmnistRecipe(LearnedRecipe):
         with torch.no_grad():
             latent = encoder(shown)
             t = torch.ones(len(shown), dtype=torch.long, device=x.device)
-            moved = self.objective.rho(latent, t)
+            moved = self.rho(latent, t)
             images = torch.stack([shown[:, 0], decoder(latent)[:, 0], decoder(moved)[:, 0], shown[:, 1]], dim=1)
         return {
             "decoded": images.cpu().numpy(),
