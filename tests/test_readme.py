@@ -24,7 +24,7 @@ def test_the_example_runs_and_trains_the_layer_it_names(example: str) -> None:
     terms = names["terms"].as_floats()  # type: ignore[attr-defined]
     assert 0 < terms["centred_error"] < 3
     assert terms["loss"] == pytest.approx(
-        0.5 * terms["task"] + 0.5 * terms["shifted_task"] + terms["equivariance"], rel=1e-5
+        0.5 * terms["task"] + 0.5 * terms["transformed_task"] + terms["equivariance"], rel=1e-5
     )
 
 

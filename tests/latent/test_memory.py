@@ -45,8 +45,12 @@ class Counting(Representation):
         self.total += len(x)
         return self.rho.apply_blocks(x, g)
 
-    def matrix(self, g: int | Tensor) -> Tensor:
-        return self.rho.matrix(g)
+    def make_matrices(self, g: Tensor) -> Tensor:
+        return self.rho.make_matrices(g)
+
+    @property
+    def is_complex(self) -> bool:
+        return self.rho.is_complex
 
     @property
     def character(self) -> Tensor:

@@ -88,8 +88,10 @@ def test_one_s_own_representation_is_asked_for_its_matrices() -> None:
         def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
             raise NotImplementedError
 
-        def matrix(self, g: int | Tensor) -> Tensor:
-            return torch.eye(self.dim).double() * self.factor ** int(g)
+        is_complex = False
+
+        def make_matrices(self, g: Tensor) -> Tensor:
+            return torch.eye(self.dim).double() * self.factor ** g[..., None, None]
 
         @property
         def character(self) -> Tensor:
