@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from equilatent.errors import GroupError, GroupTooLargeError
+from equilatent.groups._arrays import as_array
 from equilatent.groups._closure import close_matrices
 from equilatent.groups._group import Group
 from equilatent.groups._homomorphism import broken_relator, extend_permutations, homomorphism
@@ -447,18 +448,26 @@ def _generated_permutations(generators: list[list[int]], degree: int) -> np.ndar
     return elements
 
 
+def _as_matrix(name: str, value: npt.ArrayLike | Tensor) -> np.ndarray:
+    try:
+        return as_array(value)
+    except (TypeError, ValueError) as error:
+        raise GroupError(f"generator {name!r} is not a matrix of numbers: {error}. It is {value!r}.") from error
+
+
 def from_matrices(
-    generators: Mapping[str, npt.ArrayLike] | Sequence[npt.ArrayLike],
+    generators: Mapping[str, npt.ArrayLike | Tensor] | Sequence[npt.ArrayLike | Tensor],
     *,
     tolerance: float = 1e-6,
     max_order: int = 5040,
     label: str | None = None,
 ) -> Group:
-    """The group that real or integer matrices generate, closed numerically.
+    """The group that real or complex matrices generate, closed numerically.
 
     Args:
         generators: square matrices of one size, by name; without names they are called a, b, c, d, f, ….
-        tolerance: two matrices no entry of which differs by more than this are the same element.
+        tolerance: two matrices no entry of which differs by more than this, in its real or imaginary part, are the same
+            element.
         max_order: give up beyond so many elements.
         label: how the group is called in messages.
 
@@ -470,10 +479,11 @@ def from_matrices(
     >>> import equilatent as eq
     >>> eq.groups.from_matrices({"r": [[0, -1], [1, 0]], "s": [[1, 0], [0, -1]]}).order
     8
+    >>> Q = eq.groups.from_matrices({"i": [[1j, 0], [0, -1j]], "j": [[0, 1], [-1, 0]]})
+    >>> eq.groups.is_isomorphic(Q, eq.groups.quaternion())
+    True
     """
-    named = {
-        name: np.asarray(value, dtype=np.float64) for name, value in named_generators(generators, "matrices").items()
-    }
+    named = {name: _as_matrix(name, value) for name, value in named_generators(generators, "matrices").items()}  # type: ignore[arg-type]
     if not named:
         raise GroupError("from_matrices needs at least one matrix.")
     steps = close_matrices(named, tolerance=tolerance, max_order=max_order)

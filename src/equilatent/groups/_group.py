@@ -132,7 +132,7 @@ class Group:
         self._normal_form = normal_form
         self._relators = None if relators is None else tuple(relators)
         self._natural = natural
-        self._defining = None if defining is None else {k: np.asarray(v, dtype=np.float64) for k, v in defining.items()}
+        self._defining = None if defining is None else _real_matrices(defining)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "generators": dict(self.generators)}
@@ -455,7 +455,8 @@ class Group:
         """Real matrices [d, d] of the generators by which the group is known as a group of motions, or None.
 
         For cyclic and dihedral groups r is the rotation by 2π/n in the plane of (row, column) and s the mirror of the
-        second axis; groups made by `from_matrices` have the matrices they were made from.
+        second axis; groups made by `from_matrices` have the matrices they were made from, if these are real. For complex
+        ones it is None, because they do not move points of space; `equilatent.reps.from_matrices` takes them.
         """
         return self._defining
 
@@ -562,6 +563,14 @@ class Group:
         if not len(found):
             raise GroupError(f"{text} is a permutation of {law.degree} points, but not an element of {self.label}.")
         return int(found[0])
+
+
+def _real_matrices(matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """The matrices as float64 arrays, or None if one has an imaginary part."""
+    arrays = {x: np.asarray(matrix) for x, matrix in matrices.items()}
+    if any(np.imag(array).any() for array in arrays.values()):
+        return None
+    return {x: np.real(array).astype(np.float64) for x, array in arrays.items()}
 
 
 def _format_cycles(images: np.ndarray) -> str:
