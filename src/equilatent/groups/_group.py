@@ -18,7 +18,7 @@ from torch import Tensor
 from equilatent.errors import GroupError, GroupTooLargeError
 from equilatent.groups._laws import Law, MetacyclicLaw, PermutationLaw, ProductLaw
 from equilatent.groups._orbits import smallest_of_orbits
-from equilatent.groups._words import Word, format_word, parse_word, reduce_word
+from equilatent.groups._words import Word, format_relators, format_word, identity_name, parse_word, reduce_word
 
 __all__ = ["ConjugacyClasses", "Group", "factorise"]
 
@@ -161,8 +161,8 @@ class Group:
         """The element that a word in the generators spells.
 
         Args:
-            word: such as ``"r2 s"``, ``"r^-1"``, ``"(r s)^2"``, ``"[r, s]"``, ``"e"``; for a group of permutations also
-                cycles, such as ``"(0 1)(2 3)"``.
+            word: such as ``"r2 s"``, ``"r^-1"``, ``"(r s)^2"`` or ``"[r, s]"``; ``"1"`` is the identity, and so is ``"e"``
+                where it is no generator. For a group of permutations also cycles, such as ``"(0 1)(2 3)"``.
 
         Raises:
             GroupError: if the word does not parse, or names something that is no generator.
@@ -196,6 +196,8 @@ class Group:
     def name(self, element: int) -> str:
         """A readable name, which ``G[name]`` reads back: cycles for permutations, else a word in the generators."""
         element = self._check_int(element)
+        if not element:
+            return identity_name(self.generators)
         if isinstance(self._law, PermutationLaw):
             return _format_cycles(self._law.permutations[element])
         return format_word(self.word(element))
@@ -425,8 +427,12 @@ class Group:
 
     @property
     def presentation(self) -> str:
-        """The relators in words, as `from_presentation` reads them."""
-        return ", ".join(format_word(word) for word in self.relators)
+        """The relators in words, as `from_presentation` reads them.
+
+        Where a generator is called e, or ends in a number such as x1, it needs the names too:
+        ``from_presentation(G.presentation, generators=G.generators)``.
+        """
+        return format_relators(self.relators)
 
     @functools.cached_property
     def conjugacy_classes(self) -> ConjugacyClasses:
@@ -584,7 +590,7 @@ def _format_cycles(images: np.ndarray) -> str:
             point = int(images[point])
         if len(cycle) > 1:
             cycles.append(f"({' '.join(map(str, cycle))})")
-    return "".join(cycles) or "e"
+    return "".join(cycles)
 
 
 def factorise(number: int) -> list[tuple[int, int]]:
