@@ -13,6 +13,7 @@ from torch import Tensor
 
 from equilatent.errors import RepresentationError
 from equilatent.groups import Group
+from equilatent.groups._arrays import as_array
 from equilatent.groups._homomorphism import broken_relator, extend_matrices, extend_permutations
 from equilatent.groups._words import Word, format_word
 from equilatent.reps._representation import (
@@ -331,17 +332,10 @@ def padded_regular(group: Group, dim: int) -> Representation:
     return DirectSumRepresentation(blocks if rest else blocks[:1])
 
 
-def _as_array(value: npt.ArrayLike | Tensor) -> np.ndarray:
-    if isinstance(value, Tensor):  # numpy knows neither bfloat16 nor tensors that require gradients
-        value = value.detach().cpu().to(torch.complex128 if value.is_complex() else torch.float64).numpy()
-    array = np.asarray(value)
-    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
-
-
 def square_arrays(group: Group, matrices: Mapping[str, npt.ArrayLike | Tensor]) -> dict[str, np.ndarray]:
     """One matrix for each generator as float64 or complex128 arrays, refused unless square and of one size."""
     _check_names(group, matrices, "matrices")
-    arrays = {x: _as_array(value) for x, value in matrices.items()}
+    arrays = {x: as_array(value) for x, value in matrices.items()}
     sizes = {array.shape for array in arrays.values()}
     for x, array in arrays.items():
         if array.ndim != 2 or array.shape[0] != array.shape[1] or len(sizes) > 1:
