@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,84 +60,61 @@ TASKS = (
     ),
 )
 
-_MEASURES: tuple[tuple[str, Callable[[Spread], str]], ...] = (
-    ("accuracy", lambda x: x.percent(1)),
-    ("consistency", lambda x: x.percent(1)),
-    ("latent_error", lambda x: x.plain()),
-    ("parameters", lambda x: f"{round(x.mean):,}"),
-)
 _HEADINGS = ("encoder", "accuracy on 0–4", "same answer in all poses", "latent error", "parameters")
 
 
-@dataclass(frozen=True)
-class Spread:
-    """A number over the seeds."""
-
-    values: Sequence[float]
-
-    @property
-    def mean(self) -> float:
-        """The mean."""
-        return statistics.fmean(self.values)
-
-    def plain(self, scale: float = 1, digits: int = 2) -> str:
-        """``mean`` or ``mean ± deviation``."""
-        deviation = f" ± {scale * statistics.stdev(self.values):.{digits}f}" if len(self.values) > 1 else ""
-        return f"{scale * self.mean:.{digits}f}{deviation}"
-
-    def percent(self, digits: int = 0) -> str:
-        """The same in per cent."""
-        return self.plain(100, digits) + "%"
-
-
-def spread(records: Records, method: str, key: str) -> Spread:
-    """One final number of a method over its seeds."""
-    return Spread([record["final"][key] for record in records if record["method"] == method])
+def shown(records: Records, method: str, key: str, digits: int | None = 0) -> str:
+    """A final number of a method, ``mean`` or ``mean ± deviation`` over its seeds: in per cent, or plain without digits."""
+    values = [record["final"][key] for record in records if record["method"] == method]
+    scale, digits, unit = (1, 2, "") if digits is None else (100, digits, "%")
+    deviation = f" ± {scale * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{scale * statistics.fmean(values):.{digits}f}{deviation}{unit}"
 
 
 def render_tables(records: Records) -> str:
     """Two tables for the terminal: what latents can do, and how good the encoders are at what they were trained for."""
-    answers = [["", "passes", *(name for _, name, _, _ in TASKS)]]
-    for method, way, label, passes in ROWS:
-        shares = (spread(records, method, f"{way}_{task}").percent() for task, *_ in TASKS)
-        answers.append([label, passes, *shares])
-    return f"{_aligned(answers)}\n\n{_aligned(encoder_table(records))}"
+    rows = [
+        [label, passes, *(shown(records, name, f"{way}_{task[0]}") for task in TASKS)]
+        for name, way, label, passes in ROWS
+    ]
+    return f"{_aligned([['', 'passes', *(task[1] for task in TASKS)], *rows])}\n\n{_aligned(encoder_table(records))}"
 
 
 def encoder_table(records: Records) -> list[list[str]]:
     """Headings, and a row for each encoder."""
-    rows = [
-        [label, *(form(spread(records, method, key)) for key, form in _MEASURES)] for method, label in ENCODERS.items()
-    ]
-    return [list(_HEADINGS), *rows]
+    table = [list(_HEADINGS)]
+    for name, label in ENCODERS.items():
+        parameters = next(record["final"]["parameters"] for record in records if record["method"] == name)
+        shares = [shown(records, name, key, 1) for key in ("accuracy", "consistency")]
+        table.append([label, *shares, shown(records, name, "latent_error", None), f"{parameters:,}"])
+    return table
 
 
 def sentences(records: Records) -> list[str]:
-    """What the numbers say: of the pictures, of the latents, and of accuracy."""
+    """What the numbers say: of the pictures, of the latents, of accuracy, and how much they say."""
 
-    def decoded(name: str, key: str) -> str:
-        return spread(records, f"autoencoder {name}", key).plain()
+    def error(name: str, key: str) -> str:
+        return shown(records, f"autoencoder {name}", key, None)
 
-    def share(method: str, key: str) -> str:
-        return spread(records, method, key).percent(1 if key == "accuracy" else 0)
+    def three(name: str, way: str) -> str:
+        return ", ".join(shown(records, name, f"{way}_{task[0]}") for task in TASKS)
 
-    seeds = sorted({record["seed"] for record in records})
-    runs = "one seed (n = 1)" if len(seeds) == 1 else f"mean ± standard deviation over {len(seeds)} seeds"
+    def accuracy(name: str) -> str:
+        return shown(records, name, "accuracy", 1)
+
+    seeds = len({record["seed"] for record in records})
     return [
-        f"Decoded from transformed latents, the error is {decoded('term', 'decoded_error')} of the images' variance with "
-        f"the latent term and {decoded('zero', 'decoded_error')} without it; with linear maps fitted afterwards "
-        f"{decoded('zero', 'maps_error')}. Encoding the transformed image itself: "
-        f"{decoded('term', 'reconstruction_error')} and {decoded('zero', 'reconstruction_error')}.",
-        f"From one latent an item, search finds {share('term', 'rho_search')}, pose is right in "
-        f"{share('term', 'rho_pose')}, and the new task in {share('term', 'rho_head')}. Without the term the same latents "
-        f"give {share('zero', 'rho_search')}, {share('zero', 'rho_pose')} and {share('zero', 'rho_head')}; it takes maps "
-        f"fitted afterwards ({share('zero', 'maps_search')}, {share('zero', 'maps_pose')}, {share('zero', 'maps_head')}) "
-        f"or 8 passes ({share('zero', 'passes_search')}, {share('zero', 'passes_pose')}, {share('zero', 'passes_head')}).",
-        f"The term is not for accuracy: on the trained task it is {share('term', 'accuracy')} with it, "
-        f"{share('zero', 'accuracy')} without, and {share('plain', 'accuracy')} with augmentation alone. Where accuracy is "
-        f"all you want, ask for consistent outputs ({share('outputs', 'accuracy')}): "
-        'Equivariance("", weight, distance="kl").',
-        f"All numbers are of test digits, {runs}.",
+        f"Images decoded from transformed latents are off by {error('term', 'decoded_error')} of the images' variance with "
+        f"the latent term and by {error('zero', 'decoded_error')} without it, by {error('zero', 'maps_error')} with linear "
+        f"maps fitted afterwards. Transformed images that are encoded themselves: {error('term', 'reconstruction_error')} "
+        f"with the term, {error('zero', 'reconstruction_error')} without.",
+        f"From one latent an item, right in search, pose and new task: {three('term', 'rho')}. Without the term, the same "
+        f"ρ(g)z: {three('zero', 'rho')}; linear maps fitted afterwards: {three('zero', 'maps')}; 8 passes: "
+        f"{three('zero', 'passes')}.",
+        f"The term is not for accuracy. On the trained task that is {accuracy('term')} with it, {accuracy('zero')} without, "
+        f"and {accuracy('plain')} with augmentation alone. Where accuracy is all you want, ask for consistent outputs "
+        f'instead ({accuracy("outputs")}): Equivariance("", weight, distance="kl").',
+        f"All numbers are of test digits, {'one seed (n = 1)' if seeds == 1 else f'mean ± deviation of {seeds} seeds'}.",
     ]
 
 
@@ -202,9 +178,14 @@ def _strip(images: Tensor) -> str:
 
 
 def _bar(records: Records, task: str, method: str, way: str, label: str, passes: str) -> dict[str, Any]:
-    share = spread(records, method, f"{way}_{task}")
-    width = f"{100 * share.mean:.1f}"
-    return {"label": label, "passes": passes, "width": width, "share": share.percent(), "ours": method == "term"}
+    share = shown(records, method, f"{way}_{task}")
+    return {
+        "label": label,
+        "passes": passes,
+        "share": share,
+        "width": share.split()[0].rstrip("%"),
+        "ours": method == "term",
+    }
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> str:

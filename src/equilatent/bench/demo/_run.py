@@ -16,7 +16,7 @@ from equilatent.actions import Action
 from equilatent.bench.config import parse_seeds, pick_device
 from equilatent.bench.demo._config import DemoConfig
 from equilatent.bench.demo._data import Questions, load_data, make_questions
-from equilatent.bench.demo._tasks import Mapped, Reencoded, Represented, Way, answer, in_all_poses
+from equilatent.bench.demo._tasks import Way, answer, fit_maps, in_all_poses, map_all, mapped, reencoded, represented
 from equilatent.bench.demo._training import AUTOENCODERS, ENCODERS, SETTINGS, train_autoencoder, train_encoder
 from equilatent.bench.digits import Digits
 from equilatent.bench.record import make_record
@@ -95,7 +95,7 @@ def run_demo(
                 network, seconds = train_encoder(name, seed, config, data.train, act, on_step)
                 tell(f"seed {seed}, encoder {label}: search, pose, new task")
                 add(name, measure_encoder(name, network, questions, act, config.steps, seed), seconds)
-            answers = answer(Represented(thumbnails, act), questions, act, config.steps, seed)
+            answers = answer(represented(thumbnails, act), questions, act, config.steps, seed)
             add("thumbnail", {f"rho_{task}": share for task, share in answers.items()}, 0.0)
     return records, pictures
 
@@ -129,15 +129,14 @@ def measure_encoder(
     }
     trivial = eq.reps.multiple(eq.reps.trivial(act.group), features)
     make: Mapping[str, Callable[[], Way]] = {
-        "rho": lambda: Represented(encode, rho),
-        "none": lambda: Represented(encode, trivial),
-        "maps": lambda: Mapped(encode, act, questions.fit.images),
-        "passes": lambda: Reencoded(encode, act),
+        "rho": lambda: represented(encode, rho),
+        "none": lambda: represented(encode, trivial),
+        "maps": lambda: mapped(encode, act, questions.fit.images),
+        "passes": lambda: reencoded(encode, act),
     }
     for name in WAYS[method]:
-        with torch.no_grad():
-            way = make[name]()
-        final |= {f"{name}_{task}": share for task, share in answer(way, questions, act, steps, seed).items()}
+        answers = answer(make[name](), questions, act, steps, seed)
+        final |= {f"{name}_{task}": share for task, share in answers.items()}
     return final
 
 
@@ -165,7 +164,7 @@ def measure_autoencoder(network: nn.Module, train: Digits, held_out: Digits, act
     true = eq.latent.orbit(act, images)[:, :, 0]
     decoded = {
         "decoded_error": decoded_images(network, images, act),
-        "maps_error": _decode(network, Mapped(encoder, act, train.images).poses(encoder(images))),
+        "maps_error": _decode(network, map_all(fit_maps(encoder, act, train.images), encoder(images))),
         "reconstruction_error": in_all_poses(act, network, images)[:, :, 0],
     }
     variance = (true - true.mean(0)).square().mean()

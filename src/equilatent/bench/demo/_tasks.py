@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,88 +15,82 @@ from equilatent.actions import Action, SupportsAction
 from equilatent.bench.demo._data import SEEN, Questions
 from equilatent.groups import Group
 
-__all__ = ["Mapped", "Reencoded", "Represented", "Way", "answer", "in_all_poses", "pose_labels"]
+__all__ = ["Way", "answer", "fit_maps", "in_all_poses", "map_all", "mapped", "pose_labels", "reencoded", "represented"]
 
 #: Images [B, 1, H, W] to latents [B, …], in one pass.
 Encode = Callable[[Tensor], Tensor]
 
 
-class Way(ABC):
-    """A way to have stored items in every pose."""
+@dataclass(frozen=True)
+class Way:
+    """A way to have stored items in every pose.
+
+    Attributes:
+        encode: images to latents.
+        store: upright images to what is stored of them.
+        action: what is stored, in another pose: ρ(g), or what stands for it.
+        search: index and queries, both images, to the place of the item that is nearest to each query in some pose.
+        match: pairs of images to the element that carries the first of each to the second.
+    """
 
     encode: Encode
-    #: The stored item in another pose: ρ, or what stands for it.
+    store: Encode
     action: SupportsAction
-
-    def store(self, images: Tensor) -> Tensor:
-        """What is stored of upright images."""
-        return self.encode(images)
-
-    @abstractmethod
-    def search(self, index: Tensor, queries: Tensor) -> Tensor:
-        """The place in the index of the item that is nearest to each query in some pose, LongTensor [Q]."""
-
-    @abstractmethod
-    def match(self, first: Tensor, second: Tensor) -> Tensor:
-        """The element that carries the first image of each pair to the second, LongTensor [B]."""
+    search: Callable[[Tensor, Tensor], Tensor]
+    match: Callable[[Tensor, Tensor], Tensor]
 
 
-class Represented(Way):
-    """ρ(g)E(x) stands for E(g·x), by a representation or an action on latents."""
+def represented(encode: Encode, rho: SupportsAction) -> Way:
+    """ρ(g)E(x) stands for E(g·x): the tools of `eq.latent`."""
 
-    def __init__(self, encode: Encode, action: SupportsAction) -> None:
-        self.encode, self.action = encode, action
+    def search(index: Tensor, queries: Tensor) -> Tensor:
+        return eq.latent.search(rho, encode(index), encode(queries)).indices[:, 0]
 
-    def search(self, index: Tensor, queries: Tensor) -> Tensor:
-        """See `Way`."""
-        return eq.latent.search(self.action, self.encode(index), self.encode(queries)).indices[:, 0]
+    def match(first: Tensor, second: Tensor) -> Tensor:
+        return eq.latent.match(rho, encode(first), encode(second)).element
 
-    def match(self, first: Tensor, second: Tensor) -> Tensor:
-        """See `Way`."""
-        return eq.latent.match(self.action, self.encode(first), self.encode(second)).element
+    return Way(encode, encode, rho, search, match)
 
 
-class Mapped(Way):
-    """An affine map for each element stands for ρ(g); they are fitted to E(g·x) from E(x) by least squares."""
+def mapped(encode: Encode, act: Action, images: Tensor) -> Way:
+    """An affine map for each element stands for ρ(g), as fitted by `fit_maps`."""
+    maps = fit_maps(encode, act, images)
 
-    def __init__(self, encode: Encode, act: Action, images: Tensor, ridge: float = 1e-3) -> None:
-        z = F.pad(encode(images), (0, 1), value=1.0).double()
-        gram = z.mT @ z + ridge * len(z) * torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
-        products = torch.einsum("nd,nge->gde", z, in_all_poses(act, encode, images).double())
-        self.maps = torch.linalg.solve(gram, products).float()
-        self.encode, self.action = encode, _Acting(act.group, lambda z, g: _pick(self.poses(z), g))
+    def search(index: Tensor, queries: Tensor) -> Tensor:
+        return _cosines("ngd,qd->qng", map_all(maps, encode(index)), encode(queries)).amax(2).argmax(1)
 
-    def poses(self, z: Tensor) -> Tensor:
-        """Latents [B, d] mapped to all poses, [B, |G|, d]."""
-        return torch.einsum("bd,gde->bge", F.pad(z, (0, 1), value=1.0), self.maps)
+    def match(first: Tensor, second: Tensor) -> Tensor:
+        return _cosines("bgd,bd->bg", map_all(maps, encode(first)), encode(second)).argmax(1)
 
-    def search(self, index: Tensor, queries: Tensor) -> Tensor:
-        """See `Way`."""
-        return _cosines("ngd,qd->qng", self.poses(self.encode(index)), self.encode(queries)).amax(2).argmax(1)
-
-    def match(self, first: Tensor, second: Tensor) -> Tensor:
-        """See `Way`."""
-        return _cosines("bgd,bd->bg", self.poses(self.encode(first)), self.encode(second)).argmax(1)
+    return Way(encode, encode, _Acting(act.group, lambda z, g: _pick(map_all(maps, z), g)), search, match)
 
 
-class Reencoded(Way):
+def reencoded(encode: Encode, act: Action) -> Way:
     """No action on latents: the encoder runs for each of the |G| poses, of an item that is stored or of a query."""
+    poses = functools.partial(in_all_poses, act, encode)
 
-    def __init__(self, encode: Encode, act: Action) -> None:
-        self.encode, self.act, self.action = encode, act, _Acting(act.group, _pick)
+    def search(index: Tensor, queries: Tensor) -> Tensor:
+        return _cosines("qgd,nd->qng", poses(queries), encode(index)).amax(2).argmax(1)
 
-    def store(self, images: Tensor) -> Tensor:
-        """See `Way`; the latents of all poses, [B, |G|, d]."""
-        return in_all_poses(self.act, self.encode, images)
+    def match(first: Tensor, second: Tensor) -> Tensor:
+        return act.group.inverse(_cosines("bgd,bd->bg", poses(second), encode(first)).argmax(1))
 
-    def search(self, index: Tensor, queries: Tensor) -> Tensor:
-        """See `Way`."""
-        return _cosines("qgd,nd->qng", self.store(queries), self.encode(index)).amax(2).argmax(1)
+    return Way(encode, poses, _Acting(act.group, _pick), search, match)
 
-    def match(self, first: Tensor, second: Tensor) -> Tensor:
-        """See `Way`."""
-        back = _cosines("bgd,bd->bg", self.store(second), self.encode(first)).argmax(1)
-        return self.act.group.inverse(back)
+
+@torch.no_grad()
+def fit_maps(encode: Encode, act: Action, images: Tensor, ridge: float = 1e-3) -> Tensor:
+    """Affine maps from E(x) to E(g·x) by least squares over upright images, [|G|, d + 1, d]."""
+    z = F.pad(encode(images), (0, 1), value=1.0).double()
+    gram = z.mT @ z + ridge * len(z) * torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
+    products = torch.einsum("nd,nge->gde", z, in_all_poses(act, encode, images).double())
+    maps: Tensor = torch.linalg.solve(gram, products)
+    return maps.float()
+
+
+def map_all(maps: Tensor, z: Tensor) -> Tensor:
+    """Latents [B, d] mapped to all poses, [B, |G|, d]."""
+    return torch.einsum("bd,gde->bge", F.pad(z, (0, 1), value=1.0), maps)
 
 
 def answer(way: Way, questions: Questions, act: Action, steps: int, seed: int) -> dict[str, float]:
@@ -159,8 +153,8 @@ class _Acting:
     group: Group
     function: Callable[[Tensor, Tensor], Tensor]
 
-    def __call__(self, z: Tensor, g: Tensor) -> Tensor:
-        return self.function(z, g)
+    def __call__(self, x: Tensor, g: Tensor) -> Tensor:
+        return self.function(x, g)
 
 
 def _pick(poses: Tensor, g: Tensor) -> Tensor:
