@@ -21,7 +21,7 @@ class DemoConfig:
     seed: str = "0"
     """Seeds of the runs: '0', '0,3' or '0..4' (both ends included). With several, mean ± deviation is shown."""
     steps: int = 450
-    """Training steps of each network, on 100 digits in two views each."""
+    """Training steps of each encoder, on 100 digits in two views, and of each head; autoencoders take half as many again."""
     strength: float = 1.0
     """λ, the weight of the latent term of the encoders."""
     decorrelation: float = 3.0
@@ -34,6 +34,11 @@ class DemoConfig:
     """cpu, cuda, mps, or auto for the fastest one present."""
     out: Path = Path("demo")
     """The folder for report.html, decoded.png and records.json."""
+
+    @property
+    def autoencoder_steps(self) -> int:
+        """Training steps of each autoencoder."""
+        return self.steps * 3 // 2
 
     def check(self) -> None:
         """Refuse what cannot be trained, all of it at once, before anything runs."""

@@ -146,15 +146,15 @@ def write_picture(path: Path, pictures: Pictures) -> None:
     columns = len(digits) * digits.shape[1]
     figure = Figure(figsize=(16, 3.05), dpi=100, facecolor="white")
     axes = figure.subplots(len(rows), columns)
-    figure.subplots_adjust(0.115, 0.02, 0.995, 0.98, 0.04, 0.04)
+    figure.subplots_adjust(0.12, 0.02, 0.995, 0.98, 0.04, 0.04)
     for line, (label, images) in zip(axes, rows, strict=True):
         line[0].text(
             -0.25,
             0.5,
-            label.replace(" the", "\nthe"),
+            label.replace("with the", "with\nthe"),
             ha="right",
             va="center",
-            fontsize=17,
+            fontsize=15,
             transform=line[0].transAxes,
         )
         for axis, image in zip(line, images[: len(digits)].flatten(0, 1), strict=True):

@@ -34,7 +34,7 @@ WAYS = {
 }
 
 #: The digits in the pictures: the first that is held out of each of these classes, which look different in every pose.
-SHOWN = (2, 4, 5, 7)
+SHOWN = (4, 7, 5, 2)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def demo_action() -> Action:
 
 def total_steps(config: DemoConfig) -> int:
     """Training steps of all encoders and autoencoders with all seeds."""
-    return len(parse_seeds(config.seed)) * (len(ENCODERS) + len(AUTOENCODERS)) * config.steps
+    one = len(ENCODERS) * config.steps + len(AUTOENCODERS) * config.autoencoder_steps
+    return len(parse_seeds(config.seed)) * one
 
 
 def run_demo(

@@ -77,7 +77,7 @@ def train_autoencoder(
         act.group, input=act, output=act, task_loss=F.binary_cross_entropy, terms=terms, passes="joint"
     )
     model = (network.get_submodule("encoder"), network.get_submodule("decoder"))
-    return network, _train(network, model, objective, digits.images, None, config.steps, seed, on_step)
+    return network, _train(network, model, objective, digits.images, None, config.autoencoder_steps, seed, on_step)
 
 
 def _train(
