@@ -295,6 +295,7 @@ def test_records_say_what_was_run_on_what(folder: Path) -> None:
         config = record["config"]
         assert config["seed"] == record["seed"] and config["steps"] == 2 and config["batch"] == 100
         assert (config["train_digits"], config["validation_digits"], config["test_digits"]) == (90, 30, 30)
+        assert config["head_digits"] == 45  # all there are, which is less than 20 of each
         assert record["machine"]["threads"] == 1
         assert all(isinstance(value, int | float) for value in record["final"].values())
 

@@ -85,12 +85,13 @@ def run_demo(
 
     with _one_thread():
         for seed in parse_seeds(config.seed):
+            questions = make_questions(data.train, data.test, act, config, seed)
+            settings["head_digits"] = len(questions.few.labels)
             for name, label in AUTOENCODERS.items():
                 tell(f"seed {seed}, autoencoder {label}")
                 network, seconds = train_autoencoder(name, seed, config, data.train, act, on_step)
                 pictures.decoded.setdefault(name, decoded_images(network, shown, act))
                 add(f"autoencoder {name}", measure_autoencoder(network, data.train, data.test, act), seconds)
-            questions = make_questions(data.train, data.test, act, config, seed)
             for name, label in ENCODERS.items():
                 tell(f"seed {seed}, encoder {label}")
                 network, seconds = train_encoder(name, seed, config, data.train, act, on_step)
