@@ -89,7 +89,7 @@ def run_with_layers(
         stops = bool(names) and not output and _can_stop(model)
         for name in names:
             part = None if parts is None else parts.get(name)
-            stack.callback(_watch(layers[name], _Reader(name, part, seen, stops)))
+            stack.callback(_hook(layers[name], _Reader(name, part, seen, stops)))
         with contextlib.suppress(_Reached):
             returned = call(model, x)
     latents = {}
@@ -118,7 +118,7 @@ def run_replacing(model: nn.Module, x: Any, name: str, latent: Tensor, *, part: 
     with contextlib.ExitStack() as stack:
         if not torch.compiler.is_compiling() and _is_compiled(model):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        stack.callback(find_layer(model, name).register_forward_hook(replace).remove)
+        stack.callback(_hook(find_layer(model, name), replace))
         return call(model, x)
 
 
@@ -141,10 +141,10 @@ class _Reader:
             raise _Reached
 
 
-def _watch(layer: nn.Module, reader: _Reader) -> Callable[[], None]:
-    """Have every output of the layer read, until the function that is returned is called."""
+def _hook(layer: nn.Module, hook: Callable[[nn.Module, Any, Any], Any]) -> Callable[[], None]:
+    """Have the hook called behind the layer, until the function that is returned is called."""
     if not torch.compiler.is_compiling():
-        return layer.register_forward_hook(reader).remove
+        return layer.register_forward_hook(hook).remove
     # A hook's handle counts in a class attribute, which a graph cannot trace, but it can trace the exchange of the hooks.
     # Read from __dict__, the hooks are put back as the object that they were; otherwise as a copy in a plain dict.
     before = layer.__dict__["_forward_hooks"]
@@ -152,7 +152,7 @@ def _watch(layer: nn.Module, reader: _Reader) -> Callable[[], None]:
     def restore() -> None:
         layer._forward_hooks = before
 
-    layer._forward_hooks = OrderedDict([*before.items(), (id(reader), reader)])
+    layer._forward_hooks = OrderedDict([*before.items(), (id(hook), hook)])
     return restore
 
 

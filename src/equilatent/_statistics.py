@@ -61,7 +61,7 @@ def effective_rank(rows: Tensor) -> Tensor:
 
 def _centred(rows: Tensor) -> tuple[Tensor, Tensor]:
     """The rows less their mean over all processes, and how many there are."""
-    count = _sum(torch.tensor(float(len(rows)), dtype=rows.dtype.to_real(), device=rows.device))
+    count = _sum(torch.ones_like(rows[:, 0].abs()).sum())
     return rows - _sum(rows.sum(0)) / count, count
 
 

@@ -185,6 +185,52 @@ def test_a_model_that_breaks_the_graph(fails: bool) -> None:
     assert not any(part._forward_hooks for part in model.modules())
 
 
+DRAWN_INSIDE: dict[str, dict[str, Any]] = {
+    "uniform": {"draw": "uniform"},
+    "non-identity": {"draw": "non_identity"},
+    "orbit": {"draw": "orbit"},
+    "joint": {"passes": "joint"},
+    "half of the pairs": {"pair_fraction": 0.5},
+    "a third of the pairs, joint": {"pair_fraction": 1 / 3, "passes": "joint"},
+}
+
+
+@pytest.mark.parametrize("case", DRAWN_INSIDE)
+def test_the_last_batch_may_be_smaller(case: str) -> None:
+    model, wanted = Net(), objective(layer="encoder.1", **DRAWN_INSIDE[case])
+    step = torch.compile(lambda x, y: wanted(model, x, y), backend="eager", fullgraph=True)
+    for size in (8, 8, 5):
+        x, y, _ = batch(size)
+        torch.manual_seed(size)
+        loss = step(x, y)[0]
+        torch.manual_seed(size)
+        torch.testing.assert_close(loss, wanted(model, x, y)[0])
+
+
+TERMS: dict[str, list[eq.objective.Term]] = {
+    "decoded": [eq.objective.Task(), eq.objective.DecodedTask("encoder")],
+    "consistent outputs": [eq.objective.Task(), eq.objective.Equivariance("", 0.1, distance="kl")],
+    "decorrelated": [eq.objective.Equivariance("encoder"), eq.objective.Decorrelation("encoder", 0.1)],
+    "by element": [eq.objective.Task(), eq.objective.Equivariance("encoder", [0.5, *[1.0] * 7], detach="source")],
+}
+
+
+@pytest.mark.parametrize("terms", TERMS)
+def test_other_terms(terms: str) -> None:
+    model, wanted = Net(), objective(terms=TERMS[terms])
+    step = torch.compile(lambda x, y, g: wanted(model, x, y, g=g), backend="eager", fullgraph=True)
+    assert_same(step, wanted, model, list(model.encoder.parameters()))
+
+
+# Between its graphs, PyTorch looks at the gradient of the latent, and warns of that itself.
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+def test_labels_for_a_part_of_the_batch_break_the_graph_and_no_more() -> None:
+    model, wanted = Net(), objective(layer="encoder.1")
+    (x, y, g), labelled = batch(), torch.arange(8) < 3
+    step = torch.compile(lambda: wanted(model, x, y, g=g, labelled=labelled)[0], backend="eager")
+    torch.testing.assert_close(step(), wanted(model, x, y, g=g, labelled=labelled)[0])
+
+
 def test_elements_can_be_drawn_inside_without_a_generator() -> None:
     model, wanted = Net(), objective(layer="encoder.1")
     x, y, _ = batch()

@@ -25,10 +25,15 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "separate, static": ({"static_graph": True}, {"passes": "separate"}, {}),
     "relative": ({}, {"distance": "relative"}, {}),
     "centred": ({}, {"distance": "centred"}, {}),
+    "latent alone": ({}, {"transformed_task_weight": 0.0}, {}),
+    "decorrelated": ({}, {"decorrelation": 5.0}, {}),
+    "decorrelated, joint": ({}, {"decorrelation": 5.0, "passes": "joint"}, {}),
     "norm, separate": ({}, {"passes": "separate"}, {"norm": True}),
     "norm, separate, own buffers": ({"broadcast_buffers": False}, {"passes": "separate"}, {"norm": True}),
     "norm, joint": ({}, {"passes": "joint"}, {"norm": True}),
 }
+#: Cases in which a term is computed over all processes, so that the gradient is not the mean of those of the halves.
+OVER_ALL = ("decorrelated", "decorrelated, joint")
 
 
 def make_model(*, norm: bool = False) -> nn.Sequential:

@@ -23,6 +23,7 @@ from equilatent.reps import (
     TensorRepresentation,
     TrivialRepresentation,
 )
+from equilatent.reps._representation import check_size
 
 __all__ = [
     "Acting",
@@ -39,7 +40,7 @@ __all__ = [
 #: ``transform(z, g)``: latents [B, …], each transformed by its own element of g, LongTensor [B].
 Transform = Callable[[Tensor, Tensor], Tensor]
 
-#: How far ρ(g)ᵀρ(g)x may be from x in an entry, for x with entries ±1; and |ρ(g)x|² from |x|², relatively.
+#: How far ρ(g)ᵀρ(g)x may be from x in an entry, for normal vectors x; and |ρ(g)x|² from |x|², relatively.
 _TOLERANCE = 1e-4
 _PROBES = 4
 
@@ -84,6 +85,7 @@ def orthogonal_acting(rho: SupportsAction, axis: int, z: Tensor) -> Acting:
     """
     group = rho.group
     if isinstance(rho, LearnedRepresentation):
+        check_size(group, rho.dim)
         # ρ(g⁻¹) is ρ(g)ᵀ only so far as the matrices have become a representation, so both are at hand.
         table = rho.matrix(group.elements).detach().double()
         fixed = MatrixRepresentation(group, table, label="learned matrices")
@@ -195,9 +197,9 @@ def check_latents(z: object, name: str, rho: SupportsAction, axis: int = 1) -> T
 
 def check_finite(z: Tensor, name: str, first: int = 0) -> None:
     """Refuse NaN and infinity, naming the first latent that holds one; they are counted from `first`."""
-    finite = torch.isfinite(z).flatten(1).all(1)
-    if not bool(finite.all()):
-        number = first + int((~finite).nonzero()[0])
+    extremes = torch.stack((torch.view_as_real(z) if z.is_complex() else z).aminmax())  # NaN goes through
+    if not bool(torch.isfinite(extremes).all()):
+        number = first + int((~torch.isfinite(z).flatten(1).all(1)).nonzero()[0])
         raise NonFiniteError(f"{name} holds NaN or infinity, first in latent {number}. Leave such latents out.")
 
 

@@ -11,8 +11,8 @@ from equilatent.latent._acting import Transform
 
 __all__ = ["block_entries", "orbit_blocks", "rows_of"]
 
-#: Numbers in a block: on a CPU what its caches hold (4 MB of float32), elsewhere what keeps the device busy (256 MB).
-_CPU_ENTRIES = 1 << 20
+#: Numbers in a block: on a CPU about what its caches hold (8 MB of float32), elsewhere what keeps the device busy (256 MB).
+_CPU_ENTRIES = 1 << 21
 _DEVICE_ENTRIES = 1 << 26
 
 

@@ -44,7 +44,7 @@ class Match:
 def match(rho: SupportsAction, z1: Tensor, z2: Tensor, *, tolerance: float = 1e-4, axis: int = 1) -> Match:
     """For each pair of latents, the element g that carries the first best to the second.
 
-    It maximises ⟨ρ(g)z₁, z₂⟩ over the group, and so minimises |ρ(g)z₁ − z₂|, since ρ is orthogonal. For an equivariant
+    It maximises ⟨ρ(g)z₁, z₂⟩ over the group, and so minimises ‖ρ(g)z₁ − z₂‖, since ρ is orthogonal. For an equivariant
     encoder it is the pose of the second input relative to the first: z₂ = E(g·x) gives g for z₁ = E(x). Pairs transformed
     by a and b have the element b g a⁻¹.
 
@@ -103,10 +103,11 @@ def match(rho: SupportsAction, z1: Tensor, z2: Tensor, *, tolerance: float = 1e-
 def unit(z: Tensor) -> Tensor:
     """Latents of length 1, in the same direction; zero stays zero."""
     flat = z.flatten(1)
-    # The squares of very large and very small numbers are none.
+    # The largest entry first: the squares of very large and of very small numbers overflow or vanish.
     flat = flat / _or_one(flat.abs().amax(1, keepdim=True))
-    return (flat / _or_one(torch.linalg.vector_norm(flat, dim=1, keepdim=True))).view(z.shape)
+    flat = flat / _or_one(torch.linalg.vector_norm(flat, dim=1, keepdim=True))
+    return flat.view(z.shape)
 
 
-def _or_one(x: Tensor) -> Tensor:
-    return torch.where(x == 0, 1.0, x)
+def _or_one(length: Tensor) -> Tensor:
+    return torch.where(length == 0, 1.0, length)

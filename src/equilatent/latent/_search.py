@@ -61,8 +61,8 @@ def search(
 
     As ⟨ρ(g)·item, query⟩ = ⟨item, ρ(g)ᵀ·query⟩, the |G| poses of the queries are compared with the index as it is, by one
     matrix product: |G|·Q·N·d multiplications for Q queries, N items and d features, as many as for an index that holds
-    every item in |G| poses, which would be |G| times as large. It goes through index and queries in blocks; beside the
-    result, memory does not grow with their numbers, nor with the group.
+    every item in |G| poses, which would be |G| times as large. It goes through index and queries in blocks;
+    beside the queries and the result, memory grows neither with their numbers nor with the group.
 
     Args:
         rho: how the group acts on latents: an orthogonal representation, an action that only rearranges entries, or a

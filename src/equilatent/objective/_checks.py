@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -16,7 +16,7 @@ __all__ = ["Weight", "checked_weight", "checked_weights", "choice", "layer_name"
 Weight: TypeAlias = "float | Sequence[float] | Tensor"
 
 
-def checked_weight(name: str, value: float) -> float:
+def checked_weight(name: str, value: Any) -> float:
     """The weight itself, refused unless it is a finite number that is not negative."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise LatentError(f"{name} is a finite number ≥ 0; got {value!r}.")
@@ -24,11 +24,9 @@ def checked_weight(name: str, value: float) -> float:
 
 
 def checked_weights(name: str, value: Weight) -> float | tuple[float, ...]:
-    """One weight, or one for each element as a tuple, so that terms stay hashable."""
-    if isinstance(value, str) or not isinstance(value, Sequence | Tensor):
-        return checked_weight(name, value)
-    numbers = value.detach().cpu().tolist() if isinstance(value, Tensor) else list(value)
-    if not isinstance(numbers, list):
+    """One weight, or one for each element as a tuple, so that terms stay hashable; arrays and tensors are read as lists."""
+    numbers: Any = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(numbers, str) or not isinstance(numbers, Sequence):
         return checked_weight(name, numbers)
     return tuple(checked_weight(f"{name} for element {g}", number) for g, number in enumerate(numbers))
 

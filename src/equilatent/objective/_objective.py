@@ -55,14 +55,12 @@ class Objective(nn.Module):
     the mean over a batch (x, y) and elements g drawn uniformly. `Objective.learned` is the one of section 4. Both are
     short for a list of `terms`, of which there are more:
 
-    ========================= =================================================================
-    `objective.Task`            w · L(D E x, y)
-    `objective.TransformedTask` w' · L(D E ρ_X(g)x, ρ_Y(g)y), augmentation
-    `objective.DecodedTask`     w'' · L(D ρ_Z(g) E x, ρ_Y(g)y), augmentation of the latent
-    `objective.Equivariance`    λ · distance(ρ_Z(g) E x, E ρ_X(g)x), of any layer, the output included
-    `objective.Decorrelation`   μ · mean squared correlation of different features
-    `objective.Algebra`         λ_A · A(ρ_Z), for a learned representation
-    ========================= =================================================================
+    - `Task`: w · L(D E x, y)
+    - `TransformedTask`: w' · L(D E ρ_X(g)x, ρ_Y(g)y), augmentation
+    - `DecodedTask`: w'' · L(D ρ_Z(g) E x, ρ_Y(g)y), augmentation of the latent
+    - `Equivariance`: λ · distance(ρ_Z(g) E x, E ρ_X(g)x), of any layer, the output included
+    - `Decorrelation`: μ · mean squared correlation of different features
+    - `Algebra`: λ_A · A(ρ_Z), for a learned representation
 
     Terms that need the second view share it, and nothing runs that no term asks for. The model is unchanged: no
     parameters, no hooks that stay, nothing extra at inference.
@@ -416,7 +414,7 @@ class Objective(nn.Module):
         if _has_own_action(term):
             given: SupportsAction = term.action  # type: ignore[assignment]
             return given
-        if term.action is None and term.layer == OUTPUT:
+        if term.action is None:
             return self.output
         label = latent_label(term.layer)
         if not isinstance(latent, Tensor) or not -latent.ndim < term.axis < latent.ndim or not term.axis:
@@ -466,7 +464,9 @@ def _terms_of_section_5(
         terms.append(Task(task_weight))
     if checked_weight("transformed_task_weight", transformed_task_weight):
         terms.append(TransformedTask(transformed_task_weight))
-    terms += [Equivariance(name, value, latents[name], distance, axis=axis) for name, value in strengths.items()]  # type: ignore[index]
+    for name, value in strengths.items():
+        own = None if name == OUTPUT and latents[name] == "regular" else latents[name]  # type: ignore[index]
+        terms.append(Equivariance(name, value, own, distance, axis=axis))
     if checked_weight("decorrelation", decorrelation):
         terms += [Decorrelation(name, decorrelation, axis) for name in strengths]
     return terms

@@ -23,7 +23,7 @@ from equilatent.objective._terms import (
     Task,
     Term,
     TransformedTask,
-    latent_label,
+    term_label,
 )
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Step:
 
     def _equivariance(self, term: Equivariance) -> Tensor:
         """The chosen distance for each pair, [P]."""
-        label = latent_label(term.layer)
+        label = term_label(term)
         expected = self._objective.act(term, self._source(_read(self.plain, term)), self._g)
         target = _read(self.transformed, term)
         if term.detach == "source":
@@ -156,8 +156,8 @@ class Step:
         value = mean_square_correlation(rows)
         with torch.no_grad():
             rank = effective_rank(rows)
-        self.record.setdefault("decorrelation", {})[latent_label(term.layer)] = value.detach()
-        self.record.setdefault("effective_rank", {})[latent_label(term.layer)] = rank
+        self.record.setdefault("decorrelation", {})[term_label(term)] = value.detach()
+        self.record.setdefault("effective_rank", {})[term_label(term)] = rank
         return value
 
     def _algebra(self, term: Algebra) -> Tensor:

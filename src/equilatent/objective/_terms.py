@@ -28,6 +28,7 @@ __all__ = [
     "TransformedTask",
     "latent_label",
     "summary",
+    "term_label",
 ]
 
 #: Which side of an equivariance term is a constant target.
@@ -121,6 +122,8 @@ class Equivariance:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", layer_name(self.layer))
         object.__setattr__(self, "weight", checked_weights("the weight of Equivariance", self.weight))
+        if self.action is None and self.layer != OUTPUT:
+            object.__setattr__(self, "action", "regular")
         choice("distance", self.distance, get_args(Distance))
         choice("detach", self.detach, (None, *get_args(Detach)))
 
@@ -177,6 +180,12 @@ class Algebra:
 Term: TypeAlias = Task | TransformedTask | DecodedTask | Equivariance | Decorrelation | Algebra
 
 
+def term_label(term: Equivariance | Decorrelation) -> str:
+    """What a term's layer is called in records: with the part, where the model returns several."""
+    label = latent_label(term.layer)
+    return f"{label}[{term.part!r}]" if isinstance(term, Equivariance) and term.part is not None else label
+
+
 def latent_label(layer: str | None) -> str:
     """What a layer is called in messages and records."""
     return "latent" if layer is None else layer or "output"
@@ -184,7 +193,11 @@ def latent_label(layer: str | None) -> str:
 
 def summary(term: Term) -> str:
     """A term in a few characters: its kind, layer, weight, and distance if it is not the mean square."""
-    parts = [repr(latent_label(term.layer))] if isinstance(term, DecodedTask | Equivariance | Decorrelation) else []
+    parts: list[str] = []
+    if isinstance(term, DecodedTask):
+        parts.append(repr(latent_label(term.layer)))
+    elif isinstance(term, Equivariance | Decorrelation):
+        parts.append(repr(term_label(term)))
     parts.append("a weight for each element" if isinstance(term.weight, tuple) else f"{term.weight:g}")
     if isinstance(term, Equivariance) and term.distance != "mse":
         parts.append(term.distance)
