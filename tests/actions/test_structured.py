@@ -243,9 +243,9 @@ def test_compiled_in_one_graph(case: str) -> None:
         ({"a": (IMAGE, None)}, r"parts\['a'\]\[1\] should be an action or a representation of D4.*got None"),
         ((actions.image,), r"parts\[0\] should be an action.*eq\.actions\.function\(G, f\)"),
         ((StructuredAction,), r"parts\[0\] should be an action"),
-        ({"a": {"b": actions.image(C4)}}, r"parts\['a'\]\['b'\] is moved by C4, but the action is one of D4"),
-        ([actions.structured(C4, [actions.trivial(C4)])], r"parts\[0\] is moved by C4"),
-        (({"a": reps.regular(C4)},), r"parts\[0\]\['a'\] is moved by C4"),
+        ({"a": {"b": actions.image(C4)}}, r"parts\['a'\]\['b'\] is an action of C4, but the whole is one of D4"),
+        ([actions.structured(C4, [actions.trivial(C4)])], r"parts\[0\] is an action of C4"),
+        (({"a": reps.regular(C4)},), r"parts\[0\]\['a'\] is an action of C4"),
     ],
 )
 def test_parts_that_are_no_actions_of_the_group(parts: Any, message: str) -> None:
@@ -265,20 +265,20 @@ TARGET = {"wind": wind(), "more": (image(), image())}
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        ({"image": image()}, r"x has no part 'target', which the action moves; it has 'image'\. Pass it"),
+        ({"image": image()}, r"x has no part 'target', on which the action acts; it has 'image'\. Pass it"),
         ({}, r"x has no part 'image', 'target'.*it has none"),
         (
             {"image": image(), "target": TARGET, "id": image()},
-            r"x has a part 'id'.*it names 'image', 'target'\. Name it, with eq\.actions\.trivial\(G\) if",
+            r"x has a part 'id'.*the action names 'image', 'target'\. Name it, with eq\.actions\.trivial\(G\) if",
         ),
         ({"image": image(), "target": TARGET | {"id": 1}}, r"x\['target'\] has a part 'id'"),
         (
             {"image": image(), "target": TARGET | {"more": (image(),)}},
-            r"x\['target'\]\['more'\] has no part 1, which",
+            r"x\['target'\]\['more'\] has no part 1, on which",
         ),
         (
             {"image": image(), "target": TARGET | {"more": [image()] * 3}},
-            r"x\['target'\]\['more'\] has a part 2, of which",
+            r"x\['target'\]\['more'\] has a part 2, for which",
         ),
         (
             {"image": image(), "target": TARGET | {"more": {0: image(), 1: image()}}},
@@ -309,7 +309,7 @@ def test_batches_that_do_not_fit(x: Any, message: str) -> None:
 
 
 def test_a_field_of_a_dataclass_that_is_none_is_missing() -> None:
-    with pytest.raises(ActionError, match=r"x has no part 'wind', which the action moves; it has 'image'"):
+    with pytest.raises(ActionError, match=r"x has no part 'wind', on which the action acts; it has 'image'"):
         actions.structured(D4, KEYED)(Batch(image()), elements())
 
 
@@ -334,7 +334,7 @@ def test_elements_that_do_not_fit(g: Any, error: type[Exception], message: str) 
 def test_the_part_that_cannot_be_moved_is_named() -> None:
     with pytest.raises(ActionError, match="swaps axes of different length") as refusal:
         actions.structured(D4, {"a": [IMAGE]})({"a": [torch.zeros(4, 5, 6)]}, elements())
-    assert refusal.value.__notes__ == ["The part that could not be moved is x['a'][0]."]
+    assert refusal.value.__notes__ == ["The part that could not be transformed is x['a'][0]."]
 
 
 def test_a_single_tensor_action_points_here() -> None:

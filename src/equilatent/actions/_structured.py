@@ -1,14 +1,14 @@
-"""Inputs and targets of several parts, each moved by an action of its own."""
+"""Inputs and targets of several parts, each with an action of its own."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-from collections.abc import Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from equilatent._structure import named_parts, rebuild
 from equilatent.actions._action import FunctionAction, SupportsAction, describe_action
 from equilatent.errors import ActionError, EquilatentError
 from equilatent.groups import Group
@@ -17,7 +17,7 @@ __all__ = ["StructuredAction"]
 
 
 class StructuredAction(nn.Module):
-    """One element moves all parts of a sample: tensors in dicts, dataclasses, tuples or lists, which may be nested.
+    """One element acts on all parts of a sample: tensors in dicts, dataclasses, tuples or lists, which may be nested.
 
     It obeys the laws of an `Action` part by part. The result has the containers of the input: a dict, tuple, named tuple,
     list or dataclass of the same type. Fields of a dataclass that are None count as absent.
@@ -60,7 +60,7 @@ class StructuredAction(nn.Module):
         return ", ".join(f"{name}: {text}" for name, text in zip(self.names, texts, strict=True))
 
     def forward(self, x: Any, g: Tensor) -> Any:
-        """Move every part of x by g, each sample by its own element.
+        """Transform every part of x by g, each sample by its own element.
 
         Args:
             x: containers as in `parts`, with a tensor [B, …] for each action.
@@ -82,24 +82,24 @@ class StructuredAction(nn.Module):
         batch = next(iter(lengths.values()))
         if g.ndim != 1 or len(g) != batch:
             raise ActionError(f"g holds one element for each sample: expected shape [{batch}], got {list(g.shape)}.")
-        return self._move(x, g, "x")
+        return self._transform(x, g, "x")
 
     def _actions(self) -> list[SupportsAction]:
         return list(self.actions)  # type: ignore[arg-type]
 
-    def _move(self, x: Any, g: Tensor, path: str) -> Any:
-        moved = {}
+    def _transform(self, x: Any, g: Tensor, path: str) -> Any:
+        transformed = {}
         for (name, value), action in zip(self._read(x, path).items(), self._actions(), strict=True):
             place = f"{path}[{name!r}]"
             if isinstance(action, StructuredAction):
-                moved[name] = action._move(value, g, place)
+                transformed[name] = action._transform(value, g, place)
                 continue
             try:
-                moved[name] = action(value, g)
+                transformed[name] = action(value, g)
             except EquilatentError as error:
-                error.add_note(f"The part that could not be moved is {place}.")
+                error.add_note(f"The part that could not be transformed is {place}.")
                 raise
-        return _rebuild(x, moved)
+        return rebuild(x, transformed)
 
     def _lengths(self, x: Any, path: str) -> Iterator[tuple[str, int]]:
         """The path to every tensor of x, and the number of its samples."""
@@ -114,27 +114,22 @@ class StructuredAction(nn.Module):
 
     def _read(self, x: Any, path: str) -> dict[Hashable, Any]:
         """The values of the parts, in the order of `names`."""
-        values: dict[Hashable, Any]
-        if self._is_keyed and isinstance(x, Mapping):
-            values = dict(x)
-        elif self._is_keyed and dataclasses.is_dataclass(x) and not isinstance(x, type):
-            fields = ((field.name, getattr(x, field.name)) for field in dataclasses.fields(x) if field.init)
-            values = {name: value for name, value in fields if value is not None}
-        elif not self._is_keyed and isinstance(x, tuple | list):
-            values = dict(enumerate(x))
-        else:
+        is_dataclass = dataclasses.is_dataclass(x) and not isinstance(x, type)
+        if not (isinstance(x, Mapping) or is_dataclass if self._is_keyed else isinstance(x, tuple | list)):
             expected = "dict or a dataclass" if self._is_keyed else "tuple or a list"
             raise ActionError(f"{path} should be a {expected} of {_listed(self.names)}; got {type(x).__name__}.")
+        absent = is_dataclass and not isinstance(x, Mapping)  # a field that is None
+        values = {name: value for name, value in named_parts(x) if not (absent and value is None)}
         missing = [name for name in self.names if name not in values]
         if missing:
             raise ActionError(
-                f"{path} has no part {_listed(missing)}, which the action moves; it has "
+                f"{path} has no part {_listed(missing)}, on which the action acts; it has "
                 f"{_listed(values) or 'none'}. Pass it, or make the action without it."
             )
         unnamed = [name for name in values if name not in self.names]
         if unnamed:
             raise ActionError(
-                f"{path} has a part {_listed(unnamed)}, of which the action does not say how it moves; it names "
+                f"{path} has a part {_listed(unnamed)}, for which there is no action; the action names "
                 f"{_listed(self.names)}. Name it, with eq.actions.trivial(G) if G leaves it in place."
             )
         return {name: values[name] for name in self.names}
@@ -175,8 +170,8 @@ def _check_parts(group: Group, parts: Any, path: str) -> None:
         )
     elif parts.group != group:
         raise ActionError(
-            f"{path} is moved by {parts.group.label}, but the action is one of {group.label}. Make all parts' actions with "
-            "the same group."
+            f"{path} is an action of {parts.group.label}, but the whole is one of {group.label}. Make all of them "
+            "with the same group."
         )
 
 
@@ -184,21 +179,3 @@ def _as_module(group: Group, part: Any) -> nn.Module:
     if _is_container(part):
         return StructuredAction(group, part)
     return part if isinstance(part, nn.Module) else FunctionAction(group, part)
-
-
-def _rebuild(x: Any, parts: Mapping[Any, Any]) -> Any:
-    """A container like x with other parts."""
-    if isinstance(x, Mapping):
-        values = {name: parts[name] for name in x}
-        if type(x) is dict:
-            return values
-        if dataclasses.is_dataclass(x):  # the outputs of transformers are both
-            return type(x)(**values)
-        if not isinstance(x, MutableMapping):
-            return type(x)(values)  # type: ignore[call-arg]
-        twin = copy.copy(x)  # keeps what else it holds, such as the default of a defaultdict
-        twin.update(values)
-        return twin
-    if isinstance(x, tuple | list):
-        return type(x)(*parts.values()) if hasattr(x, "_fields") else type(x)(parts.values())
-    return dataclasses.replace(x, **parts)
