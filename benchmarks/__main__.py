@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import actions, data_path, ddmnist, groups, imports, memory, page, representations, step
+from benchmarks import actions, data_path, ddmnist, groups, imports, latent, memory, page, representations, step
 from benchmarks.timing import Options
 from equilatent.bench.record import commit, machine, versions
 
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[Options], Iterator[page.Table]]] = {
     "groups": groups.tables,
     "actions": actions.tables,
     "representations": representations.tables,
+    "latent": latent.tables,
     "step": step.tables,
     "data": data_path.tables,
     "ddmnist": ddmnist.tables,

@@ -122,11 +122,11 @@ def structure(options: Options) -> Table:
     for name, (ours, theirs) in groups.items():
 
         def characters(ours: Callable[[], Group] = ours) -> object:
-            eq.reps.character_table.cache_clear()
+            eq.reps._character_table._computed_table.cache_clear()
             return eq.reps.character_table(ours())
 
         def irreps(ours: Callable[[], Group] = ours) -> object:
-            eq.reps.character_table.cache_clear()
+            eq.reps._character_table._computed_table.cache_clear()
             G = ours()
             return [rho.matrix(G.elements) for rho in eq.reps.irreps(G)]
 

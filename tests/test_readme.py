@@ -23,9 +23,9 @@ def test_the_example_runs_and_trains_the_layer_it_names(example: str) -> None:
         exec(compile(example, str(README), "exec"), names)
     terms = names["terms"].as_floats()  # type: ignore[attr-defined]
     assert 0 < terms["centred_error"] < 3
-    assert terms["loss"] == pytest.approx(
-        0.5 * terms["task"] + 0.5 * terms["shifted_task"] + terms["equivariance"], rel=1e-5
-    )
+    total = 0.5 * terms["task"] + 0.5 * terms["transformed_task"] + terms["equivariance"] + 0.1 * terms["decorrelation"]
+    assert terms["loss"] == pytest.approx(total, rel=1e-5)
+    assert names["pose"].shape == names["g"].shape  # type: ignore[attr-defined]
 
 
 def test_the_example_is_short(example: str) -> None:

@@ -3,10 +3,21 @@
 import importlib
 from types import ModuleType
 
-from equilatent import actions, errors, groups, metrics, objective, reps
+from equilatent import actions, errors, groups, latent, metrics, objective, reps
 from equilatent.objective import Objective
 
-__all__ = ["Objective", "actions", "errors", "groups", "integrations", "metrics", "objective", "reps", "testing"]
+__all__ = [
+    "Objective",
+    "actions",
+    "errors",
+    "groups",
+    "integrations",
+    "latent",
+    "metrics",
+    "objective",
+    "reps",
+    "testing",
+]
 __version__ = "0.2.0"
 
 

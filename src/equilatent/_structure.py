@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -11,7 +12,18 @@ from torch import Tensor
 
 from equilatent.errors import ActionError
 
-__all__ = ["batch_size", "call", "concatenate", "map_tensors", "part_of", "select", "split", "tensors"]
+__all__ = [
+    "batch_size",
+    "call",
+    "concatenate",
+    "map_tensors",
+    "named_parts",
+    "part_of",
+    "rebuild",
+    "select",
+    "split",
+    "tensors",
+]
 
 
 def tensors(tree: Any, name: str = "") -> list[tuple[str, Tensor]]:
@@ -35,8 +47,9 @@ def map_tensors(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
             raise ActionError(f"a {_describe(tree)} and a {_describe(other)} do not have the same parts.")
     if not paths:
         return tree
-    columns = zip(*([part for _, part in _parts(each)] for each in (tree, *others)), strict=True)
-    return _rebuild(tree, [map_tensors(function, *column) for column in columns])
+    columns = zip(*([part for _, part in named_parts(each)] for each in (tree, *others)), strict=True)
+    names = [name for name, _ in named_parts(tree)]
+    return rebuild(tree, {name: map_tensors(function, *column) for name, column in zip(names, columns, strict=True)})
 
 
 def batch_size(tree: Any, name: str) -> int:
@@ -101,7 +114,7 @@ def part_of(tree: Any, part: str | int | None, name: str) -> Any:
     """
     if part is None:
         return tree
-    keys = dict(_named_parts(tree))
+    keys = dict(named_parts(tree))
     if part not in keys:
         raise ActionError(
             f"{name} is a {type(tree).__name__} and has no part {part!r}; it has {', '.join(map(repr, keys)) or 'none'}."
@@ -109,16 +122,35 @@ def part_of(tree: Any, part: str | int | None, name: str) -> Any:
     return keys[part]
 
 
-def _named_parts(tree: Any) -> list[tuple[str | int, Any]]:
+def named_parts(tree: Any) -> list[tuple[Hashable, Any]]:
+    """The parts of a container by key, field or position; empty for what is none."""
     if isinstance(tree, Mapping):
         return list(tree.items())
     if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
-        return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree)]
+        return [(field.name, getattr(tree, field.name)) for field in dataclasses.fields(tree) if field.init]
     return list(enumerate(tree)) if isinstance(tree, tuple | list) else []
 
 
+def rebuild(tree: Any, parts: Mapping[Any, Any]) -> Any:
+    """A container like the given one, with other parts; fields of a dataclass that are not given stay as they are."""
+    if isinstance(tree, Mapping):
+        values = {name: parts[name] for name in tree}
+        if type(tree) is dict:
+            return values
+        if dataclasses.is_dataclass(tree):  # the outputs of transformers are both
+            return type(tree)(**values)
+        if not isinstance(tree, MutableMapping):
+            return type(tree)(values)  # type: ignore[call-arg]
+        twin = copy.copy(tree)  # keeps what else it holds, such as the default of a defaultdict
+        twin.update(values)
+        return twin
+    if isinstance(tree, tuple | list):
+        return type(tree)(*parts.values()) if hasattr(tree, "_fields") else type(tree)(parts.values())
+    return dataclasses.replace(tree, **parts)
+
+
 def _parts(tree: Any) -> list[tuple[str, Any]]:
-    return [(f"[{name!r}]", part) for name, part in _named_parts(tree)]
+    return [(f"[{name!r}]", part) for name, part in named_parts(tree)]
 
 
 def _flat(tree: Any, name: str) -> list[tuple[str, Any]]:
@@ -129,20 +161,6 @@ def _flat(tree: Any, name: str) -> list[tuple[str, Any]]:
     return [found for path, part in parts for found in _flat(part, name + path)]
 
 
-def _rebuild(tree: Any, parts: Sequence[Any]) -> Any:
-    """A container like the given one, of other parts."""
-    if isinstance(tree, Mapping):
-        values = dict(zip(tree, parts, strict=True))
-        if type(tree) is dict:
-            return values
-        # A mapping that is a dataclass as well (the outputs of transformers) takes its parts as keywords.
-        return type(tree)(**values) if dataclasses.is_dataclass(tree) else type(tree)(values)  # type: ignore[call-arg]
-    if isinstance(tree, tuple | list):
-        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
-    names = [name for name, _ in _named_parts(tree)]
-    return dataclasses.replace(tree, **dict(zip(names, parts, strict=True)))  # type: ignore[arg-type]
-
-
 def _describe(tree: Any) -> str:
-    keys = ", ".join(repr(name) for name, _ in _named_parts(tree))
+    keys = ", ".join(repr(name) for name, _ in named_parts(tree))
     return f"{type(tree).__name__} of {keys}" if keys else type(tree).__name__

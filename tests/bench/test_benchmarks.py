@@ -47,7 +47,7 @@ def test_the_page_shows_the_record() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["groups", "actions", "representations", "step", "data", "ddmnist", "memory", "imports"]
+    "part", ["groups", "actions", "representations", "latent", "step", "data", "ddmnist", "memory", "imports"]
 )
 def test_a_quick_run_prints_tables_and_writes_nothing(part: str, capsys: pytest.CaptureFixture[str]) -> None:
     page, threads = module("page"), torch.get_num_threads()

@@ -54,9 +54,9 @@ def test_permutations_whose_base_is_too_long_to_index() -> None:
         eq.groups.from_permutations(swaps)
 
 
-@pytest.mark.parametrize("name", ["e", "r2", "r s", " r", "1", "", "r,s", "r^2", "(r)"])
+@pytest.mark.parametrize("name", ["r s", " r", "r\n", "1", "2r", "", "r,s", "r^2", "(r)", "r_", "r_a", "é", 3, None])
 def test_names_that_no_generator_can_have(name: str) -> None:
-    with pytest.raises(GroupError, match="cannot name a generator: use letters, with numeric subscripts"):
+    with pytest.raises(GroupError, match=r"cannot name a generator: use letters, with a number .*'r', 'x1' or 'r_1'"):
         eq.groups.from_permutations({name: [1, 0]})
 
 
@@ -113,13 +113,13 @@ def test_a_tolerance_too_coarse_to_tell_elements_apart() -> None:
 
 def test_matrices_of_a_group_whose_table_would_be_too_large() -> None:
     turns = [block_diag(*(_rotation(2 * math.pi / 10 * (i == j)) for j in range(4))) for i in range(4)]
-    with pytest.raises(GroupTooLargeError, match=f"has 10000 elements; .* up to order {Group.TABLE_LIMIT}"):
-        eq.groups.from_matrices(turns, max_order=10_000)
+    with pytest.raises(GroupTooLargeError, match=f"more than max_order={Group.TABLE_LIMIT} elements"):
+        eq.groups.from_matrices(turns, max_order=Group.TABLE_LIMIT)
 
 
 @pytest.mark.parametrize("text", ["a2, b2", "[a, b]", "a2, b3, (a b)^6"])
 def test_presentations_of_infinite_groups(text: str) -> None:
-    with pytest.raises(GroupTooLargeError, match="did not end within 240 cosets: the group is infinite, larger than"):
+    with pytest.raises(GroupTooLargeError, match="did not end within 1200 cosets: the group is infinite, larger than"):
         eq.groups.from_presentation(text, max_order=120)
 
 
@@ -204,7 +204,7 @@ def test_a_table_wrong_in_four_places_is_refused_though_each_line_holds_each_ele
         ({"a": -1}, "generator 'a' is -1; the elements are 0 … 7"),
         ({"a": 1}, "the generators a do not generate all of"),
         ({}, "do not generate all of"),
-        ({"e": 1, "b": 4}, "'e' cannot name a generator"),
+        ({"b": 1, "b2": 4}, "'b' and 'b2' cannot be told apart"),
     ],
 )
 def test_generators_that_a_table_does_not_have(generators: dict[str, int], message: str) -> None:

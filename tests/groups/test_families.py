@@ -8,19 +8,6 @@ from scipy.spatial.transform import Rotation
 import equilatent as eq
 from equilatent.errors import GroupError
 
-CONTRACT = ["Dic3", "T", "Th", "O", "Oh", "I", "C7⋊C3"]
-
-
-@pytest.mark.parametrize("name", CONTRACT)
-def test_the_contract_holds(name: str) -> None:
-    eq.testing.assert_group(eq.testing.GROUPS[name]())
-
-
-@pytest.mark.parametrize("name", CONTRACT)
-def test_the_presentation_defines_the_group(name: str) -> None:
-    group = eq.testing.GROUPS[name]()
-    assert eq.groups.from_presentation(group.presentation).order == group.order
-
 
 @pytest.mark.parametrize(
     ("make", "name"), [(eq.groups.tetrahedral, "T"), (eq.groups.octahedral, "O"), (eq.groups.icosahedral, "I")]

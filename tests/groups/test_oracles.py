@@ -93,24 +93,6 @@ def test_octahedral_group_is_that_of_scipy() -> None:
     assert np.array_equal(relabel[G.table().numpy()], table[relabel[:, None], relabel])
 
 
-@pytest.mark.parametrize(
-    "G",
-    [
-        *(eq.groups.dihedral(n) for n in range(1, 8)),
-        *(eq.groups.cyclic(n) for n in range(2, 8)),
-        eq.groups.klein_four(),
-        eq.groups.octahedral(),
-        eq.groups.from_matrices({"r": [[0, -1], [1, 1]], "s": [[0, 1], [1, 0]]}),
-    ],
-    ids=lambda G: G.label,
-)
-def test_defining_matrices_are_a_faithful_homomorphism(G: Group) -> None:
-    matrices = _matrices(G)
-    assert np.allclose(matrices[:, None] @ matrices, matrices[G.table().numpy()], atol=1e-9)
-    distance = np.abs(matrices[:, None] - matrices).max((2, 3))
-    assert (distance + np.eye(G.order)).min() > 0.1
-
-
 def test_matrices_are_multiplied_as_written() -> None:
     quarter, mirror = np.array([[0, -1], [1, 0]]), np.diag([1, -1])
     G = eq.groups.from_matrices({"r": quarter, "s": mirror, "rs": quarter @ mirror})

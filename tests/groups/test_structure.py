@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import re
+
+import numpy as np
 import pytest
 import torch
 
 import equilatent as eq
+from equilatent.errors import GroupError
 from equilatent.groups import Group
 
 
@@ -33,7 +38,7 @@ def test_repr_names_the_order_and_the_generators(G: Group) -> None:
 
 def test_each_name_reads_back_as_its_element(G: Group) -> None:
     assert [G[name] for name in G.names] == list(range(G.order))
-    assert G.names[0] == "e"
+    assert G.names[0] == ("1" if "e" in G.generators else "e")
     assert len(set(G.names)) == G.order
 
 
@@ -78,11 +83,24 @@ def test_presentation_defines_the_group(G: Group) -> None:
     if not G.generators:
         assert G.presentation == ""
         return
-    again = eq.groups.from_presentation(G.presentation)
+    again = eq.groups.from_presentation(G.presentation, generators=G.generators)
+    assert list(again.generators) == list(G.generators)
     assert again.order == G.order
     image = torch.tensor([G.evaluate(again.word(g)) for g in range(again.order)])
     assert image.sort().values.tolist() == list(range(G.order))
     assert torch.equal(image[again.table()], G.product(image[:, None], image))
+
+
+def test_presentation_is_read_without_the_names_unless_they_are_unclear(G: Group) -> None:
+    if not G.generators:
+        return
+    if any(x == "e" or re.fullmatch("[A-Za-z]+[0-9]+", x) for x in G.generators):
+        with pytest.raises(GroupError, match="may be a generator"):
+            eq.groups.from_presentation(G.presentation)
+        return
+    again = eq.groups.from_presentation(G.presentation)
+    assert again == eq.groups.from_presentation(G.presentation, generators=again.generators)
+    assert set(again.generators) == set(G.generators)
 
 
 def test_conjugacy_classes_are_the_orbits_of_conjugation(G: Group) -> None:
@@ -115,3 +133,19 @@ def test_natural_permutations_satisfy_the_relators(G: Group) -> None:
             for _ in range(abs(exponent)):
                 point = [step[i] for i in point]
         assert point == list(range(degree))
+
+
+def test_defining_matrices_are_a_faithful_representation(G: Group) -> None:
+    if not G.defining:
+        return
+    dim = len(next(iter(G.defining.values())))
+    assert all(matrix.dtype == np.float64 and matrix.shape == (dim, dim) for matrix in G.defining.values())
+    matrices = np.stack(
+        [
+            functools.reduce(np.matmul, [np.linalg.matrix_power(G.defining[x], k) for x, k in G.word(g)], np.eye(dim))
+            for g in range(G.order)
+        ]
+    )
+    assert np.allclose(matrices[:, None] @ matrices, matrices[G.table().numpy()], atol=1e-9)
+    distance = np.abs(matrices[:, None] - matrices).max((2, 3))
+    assert (distance + np.eye(G.order)).min() > 0.1

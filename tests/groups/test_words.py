@@ -113,8 +113,35 @@ def test_spellings_that_are_read(text: str, word: Word) -> None:
     assert parse_word(text) == word
 
 
-def test_e_is_a_generator_where_it_names_one() -> None:
-    assert parse_word("e2", ("e",)) == (("e", 2),)
+@pytest.mark.parametrize(
+    ("text", "generators", "word"),
+    [
+        ("e2", ("e",), (("e", 2),)),
+        ("e e^-1 1", ("e",), ()),
+        ("e2 r", ("r",), (("r", 1),)),
+        ("e2 e", ("e2",), (("e2", 1),)),
+        ("x1 x2", ("x1", "x2"), (("x1", 1), ("x2", 1))),
+        ("x1 2 x2^3", ("x1", "x2"), (("x1", 2), ("x2", 3))),
+        ("x1-1", ("x1",), (("x1", -1),)),
+        ("x12 x1", ("x1", "x12"), (("x12", 1), ("x1", 1))),
+        ("x12 x1", ("x",), (("x", 13),)),
+        ("x2y3", ("x", "y"), (("x", 2), ("y", 3))),
+        ("x2y3", ("x2", "y"), (("x2", 1), ("y", 3))),
+        ("x1_2 3 x_2^2", ("x1_2", "x_2"), (("x1_2", 3), ("x_2", 2))),
+        ("[x1, e]", ("x1", "e"), (("x1", -1), ("e", -1), ("x1", 1), ("e", 1))),
+    ],
+)
+def test_listed_names_are_generators(text: str, generators: tuple[str, ...], word: Word) -> None:
+    assert parse_word(text, generators) == word
+    assert parse_word(format_word(word), generators) == word or not word
+
+
+@pytest.mark.parametrize(
+    ("text", "generators"), [("x12", ("x1", "x2")), ("x", ("x1",)), ("x1", ("x2", "y")), ("x2_1", ("x2", "x"))]
+)
+def test_names_that_are_not_listed_are_refused(text: str, generators: tuple[str, ...]) -> None:
+    with pytest.raises(GroupError, match=f"in the generators {', '.join(generators)}: '{text}' is not a generator"):
+        parse_word(text, generators)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +192,9 @@ def test_words_print_short(word: Word, text: str) -> None:
         ("r = s", "unexpected '='"),
         ("2 r", "unexpected '2'"),
         ("r^2^3", "unexpected"),
+        ("r2^3", r"unexpected '\^3'"),
+        ("r2 3", "unexpected '3'"),
+        ("x1", "'x1' is not a generator"),
         ("r^s", r"unexpected '\^'"),
         ("r^1.5", "unexpected '.'"),
         ("()", r"unexpected '\)'"),

@@ -403,19 +403,6 @@ def get(output: Any, part: Any) -> Tensor:
     return getattr(output, part) if isinstance(output, Output) else output[part]
 
 
-class ByPart(nn.Module):
-    """Acts on dicts and tuples, part by part."""
-
-    def __init__(self, parts: Any) -> None:
-        super().__init__()
-        self.group, self.parts = C3, parts
-
-    def forward(self, x: Any, g: Tensor) -> Any:
-        if isinstance(self.parts, dict):
-            return {name: action(x[name], g) for name, action in self.parts.items()}
-        return tuple(action(part, g) for action, part in zip(self.parts, x, strict=True))
-
-
 @pytest.mark.parametrize("inputs", ["dict", "tuple"])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("passes", ["separate", "joint"])
@@ -425,9 +412,9 @@ def test_inputs_targets_and_outputs_of_several_parts(passes: Any, kind: str, inp
     extra = torch.arange(1.0, 6.0).double()
     if inputs == "dict":
         x: Any = {"points": points, "extra": extra}
-        act = ByPart({"points": TURN, "extra": STILL})
+        act = eq.actions.structured(C3, {"points": TURN, "extra": STILL})
     else:
-        x, act = (points, extra), ByPart((TURN, STILL))
+        x, act = (points, extra), eq.actions.structured(C3, (TURN, STILL))
 
     def task(output: Any, target: Any) -> Tensor:
         return cross_entropy(get(output, scores), target["label"]) + mse(get(output, field), target["where"])
@@ -438,7 +425,7 @@ def test_inputs_targets_and_outputs_of_several_parts(passes: Any, kind: str, inp
         Equivariance("encoder"),
         Equivariance("", distance="kl", action=STILL, part=scores),
         input=act,
-        output=ByPart({"label": STILL, "where": TURN}),
+        output=eq.actions.structured(C3, {"label": STILL, "where": TURN}),
         task_loss=task,
         passes=passes,
     )
@@ -469,7 +456,7 @@ def test_distances_of_parts_add_up() -> None:
     def model(x: Tensor) -> dict[str, Tensor]:
         return {"a": x**2, "b": x[:, :2]}
 
-    by_part = ByPart({"a": TURN, "b": STILL})
+    by_part = eq.actions.structured(C3, {"a": TURN, "b": STILL})
     _, terms = objective(Equivariance("", action=by_part))(model, x, g=G)
     expected = mse(x[:, :2], turned(x, G)[:, :2])
     assert terms.equivariance["output"].item() == pytest.approx(expected.item())

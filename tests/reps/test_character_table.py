@@ -1,6 +1,7 @@
 """Character tables against known ones, and by the laws that every table obeys."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -174,3 +175,32 @@ def test_rows_are_found_by_their_characters(table: eq.reps.CharacterTable) -> No
     assert table.row_of(-table.character(len(table) - 1)) is None
     if table.group.order > 1:
         assert table.row_of(eq.reps.regular(table.group).character) is None
+
+
+def test_equal_groups_share_the_computation_but_not_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    convolution = eq.reps._character_table._convolution
+
+    def counting(group: eq.groups.Group, *arguments: Any) -> Tensor:
+        calls.append(group.label)
+        return convolution(group, *arguments)
+
+    monkeypatch.setattr(eq.reps._character_table, "_convolution", counting)
+    images = {"a": [1, 2, 0, 3, 4], "b": [0, 1, 2, 4, 3]}
+    first, second = (eq.groups.from_permutations(images, label=label) for label in ("first", "second"))
+    tables = [eq.reps.character_table(group) for group in (first, second, first)]
+    assert first == second and calls == ["first"]
+    assert [table.group.label for table in tables] == ["first", "second", "first"]
+    assert tables[2] is tables[0] and tables[1].values is tables[0].values
+    assert [rho.group.label for rho in eq.reps.irreps(second)] == ["second"] * 6
+    with pytest.raises(RepresentationError, match="a character of second has a value for each of 6 elements"):
+        tables[1].inner_products(torch.ones(4))
+    assert repr(eq.reps.multiplicities(eq.reps.trivial(second))).endswith("of second)")
+
+
+def test_an_equal_group_that_is_not_known_as_permutations_keeps_its_own_names_of_irreps() -> None:
+    natural = eq.groups.cyclic(4)
+    plain = eq.groups.Group(natural._law, natural.generators, label="plain")
+    assert plain == natural
+    for group, name in ((natural, "sign"), (plain, "1d")):
+        assert str(eq.reps.character_table(group)).splitlines()[-1].split() == [name, "1", "-1", "1", "-1"]

@@ -57,11 +57,15 @@ def test_matrices_that_would_not_fit_into_memory() -> None:
         reps.from_matrices(groups.cyclic(1 << 20), {"r": np.eye(12)})
 
 
-def test_the_size_limit_counts_all_entries() -> None:
-    check_size = reps._constructors.check_size
-    check_size(D3, 5, limit=6 * 25)
-    with pytest.raises(GroupTooLargeError, match=r"6 matrices of 5×5 for D3"):
-        check_size(D3, 5, limit=6 * 25 - 1)
+def test_the_size_limit_counts_all_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reps._representation, "_MATRIX_ENTRIES", 6 * 25)
+    check_size = reps._representation.check_size
+    check_size(D3, 5)
+    check_size(D3, 3, 16)
+    with pytest.raises(GroupTooLargeError, match=r"7 matrices of 5×5 for D3"):
+        check_size(D3, 5, 7)
+    with pytest.raises(GroupTooLargeError, match=r"17 matrices of 3×3 for D3"):
+        check_size(D3, 3, 17)
 
 
 @pytest.mark.parametrize(

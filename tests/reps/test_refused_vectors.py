@@ -103,3 +103,12 @@ def test_unsigned_vectors_have_no_sign() -> None:
     rho = reps.sign(groups.symmetric(3))
     with pytest.raises(RepresentationError, match=r"changes signs; torch\.uint8 vectors have none"):
         rho(torch.ones(2, 1, dtype=torch.uint8), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize(
+    "rho", [reps.regular(C4), reps.LearnedRepresentation(C4, 4)], ids=lambda rho: type(rho).__name__
+)
+@pytest.mark.parametrize("x", [{"a": torch.ones(1, 4)}, [[1.0] * 4], None], ids=lambda x: type(x).__name__)
+def test_what_is_no_tensor(rho: torch.nn.Module, x: object) -> None:
+    with pytest.raises(RepresentationError, match=rf"a tensor \[B, …\]; got {type(x).__name__}"):
+        rho(x, torch.tensor([1]))

@@ -61,7 +61,7 @@ def own_group(law: Law, generator: int = 1, **more: Any) -> Group:
 # Groups
 
 
-@pytest.mark.parametrize("name", ["C1", "D4", "Q8", "S4", "O", "C4xC4", "nested product", "from floating matrices"])
+@pytest.mark.parametrize("name", GROUPS)
 def test_groups_of_the_registry_pass(name: str) -> None:
     assert_group(GROUPS[name]())
 

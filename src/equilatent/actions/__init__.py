@@ -1,4 +1,4 @@
-"""How a group moves tensors: grids, rotations, parts, sets and graphs, channels, labels, compositions, own functions."""
+"""How a group moves tensors: grids, rotations, parts, sets and graphs, channels, labels, structures, own functions."""
 
 from equilatent.actions._action import (
     Action,
@@ -22,6 +22,7 @@ from equilatent.actions._constructors import (
     rotation,
     sequence,
     sets,
+    structured,
     trivial,
     vector_field,
     volume,
@@ -30,6 +31,7 @@ from equilatent.actions._grid import GridAction
 from equilatent.actions._nodes import NodesAction
 from equilatent.actions._parts import PartsAction
 from equilatent.actions._rotation import LawError, RotationAction
+from equilatent.actions._structured import StructuredAction
 
 __all__ = [
     "Action",
@@ -42,6 +44,7 @@ __all__ = [
     "NodesAction",
     "PartsAction",
     "RotationAction",
+    "StructuredAction",
     "SupportsAction",
     "TrivialAction",
     "channels",
@@ -56,6 +59,7 @@ __all__ = [
     "rotation",
     "sequence",
     "sets",
+    "structured",
     "trivial",
     "vector_field",
     "volume",

@@ -14,6 +14,7 @@ from equilatent.errors import ActionError
 from equilatent.groups import Group
 from equilatent.reps import PermutationRepresentation, Representation
 from equilatent.reps._constructors import Points, point_images
+from equilatent.reps._layout import along_axes
 
 __all__ = [
     "Action",
@@ -67,14 +68,17 @@ class Action(nn.Module, ABC):
             g: elements, LongTensor [B].
 
         Returns:
-            A tensor like x. Differentiable with respect to x.
+            A tensor like x, also in its memory format (such as channels last). Differentiable with respect to x.
 
         Raises:
             ActionError: if x cannot be acted on, or g is not one element a sample.
             GroupError: if g holds something that is no element of the group.
         """
         if not isinstance(x, Tensor) or x.ndim < 1:
-            raise ActionError(f"an action moves a batch of tensors [B, …]; got {type(x).__name__}.")
+            raise ActionError(
+                f"an action moves a batch of tensors [B, …]; got {type(x).__name__}. Several tensors, in a dict, tuple or "
+                "list, are moved by eq.actions.structured."
+            )
         g = self.group.check(g, x.device)
         if g.ndim != 1 or len(g) != len(x):
             raise ActionError(f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}.")
@@ -116,8 +120,7 @@ class LabelsAction(Action):
                 raise ActionError(
                     f"scores of {classes} classes are expected along axis 1, [B, {classes}, …]; got {list(x.shape)}."
                 )
-            blocks = x.reshape(len(x), 1, classes, math.prod(x.shape[2:]))
-            return self.rho.apply_blocks(blocks, g).reshape(x.shape)
+            return along_axes(x, (1,), lambda blocks: self.rho.apply_blocks(blocks, g))
         if x.is_complex() or x.dtype == torch.bool:
             raise ActionError(f"classes are integers and scores are floating numbers; got {x.dtype}.")
         if not torch.compiler.is_compiling() and x.device.type == "cpu" and x.numel():
@@ -148,9 +151,13 @@ class ChannelsAction(Action):
                 f"axis {self.axis} of a tensor of shape {list(x.shape)} should hold a multiple of {self.rho.dim} "
                 f"channels, on which {self.rho.label} of {self.group.label} acts."
             )
-        copies = math.prod(x.shape[1 : axis + 1]) // self.rho.dim
-        blocks = x.reshape(len(x), copies, self.rho.dim, math.prod(x.shape[axis + 1 :]))
-        return self.rho.apply_blocks(blocks, g).reshape(x.shape)
+
+        def apply(blocks: Tensor) -> Tensor:
+            size, copies, channels, inner = blocks.shape
+            runs = blocks.reshape(size, copies * channels // self.rho.dim, self.rho.dim, inner)
+            return self.rho.apply_blocks(runs, g).reshape(blocks.shape)
+
+        return along_axes(x, (axis,), apply)
 
 
 class ComposedAction(Action):
@@ -203,4 +210,5 @@ def describe_action(action: SupportsAction) -> str:
     """An action or representation in words."""
     if isinstance(action, Representation):
         return f"{action.label} of {action.group.label}"
-    return action.describe() if isinstance(action, Action) else repr(action)
+    describe = getattr(action, "describe", None)
+    return describe() if callable(describe) else repr(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy.typing as npt
 from torch import Tensor
@@ -22,6 +22,7 @@ from equilatent.actions._grid import GridAction
 from equilatent.actions._nodes import NodesAction
 from equilatent.actions._parts import PartsAction
 from equilatent.actions._rotation import RotationAction
+from equilatent.actions._structured import StructuredAction
 from equilatent.errors import ActionError
 from equilatent.groups import Group
 from equilatent.reps import Representation
@@ -39,6 +40,7 @@ __all__ = [
     "rotation",
     "sequence",
     "sets",
+    "structured",
     "trivial",
     "vector_field",
     "volume",
@@ -372,6 +374,33 @@ def compose(*actions: SupportsAction) -> ComposedAction:
     >>> both = eq.actions.compose(eq.actions.image(G), eq.actions.channels(eq.reps.regular(G)))
     """
     return ComposedAction(actions)
+
+
+def structured(group: Group, parts: Mapping[Any, Any] | Sequence[Any]) -> StructuredAction:
+    """Several tensors moved by one element: the parts of an input or a target, each by its own action.
+
+    Args:
+        group: the group that acts on every part.
+        parts: an action for each part: a dict, for dicts with exactly these keys and dataclasses with these fields; or a
+            tuple or list, for tuples and lists of this length. They may be nested. What the group leaves in place is named
+            too, with `trivial`.
+
+    Raises:
+        ActionError: if a part has no action of this group, or there are none. When called: for missing and unnamed parts,
+            and parts of different numbers of samples.
+
+    >>> import torch, equilatent as eq
+    >>> G = eq.groups.dihedral(4)
+    >>> grid = eq.actions.image(G)
+    >>> act = eq.actions.structured(G, {"image": grid, "mask": grid, "label": eq.actions.trivial(G)})
+    >>> act.describe()
+    'image: image grid moved by D4, mask: image grid moved by D4, label: trivial action of D4'
+    >>> x = {"image": torch.randn(2, 3, 8, 8), "mask": torch.rand(2, 8, 8) < 0.5, "label": torch.tensor([3, 5])}
+    >>> y = act(x, torch.tensor([G["r"], G["s"]]))
+    >>> torch.equal(y["image"][1], x["image"][1].flip(-1)), torch.equal(y["mask"][1], x["mask"][1].flip(-1)), y["label"]
+    (True, True, tensor([3, 5]))
+    """
+    return StructuredAction(group, parts)
 
 
 def function(group: Group, moves: Callable[[Tensor, Tensor], Tensor]) -> FunctionAction:

@@ -18,6 +18,7 @@ from equilatent.groups import Group, cyclic, direct_product, semidirect_product
 from equilatent.groups._homomorphism import extend
 from equilatent.groups._words import format_word
 from equilatent.reps import PermutationRepresentation
+from equilatent.reps._layout import along_axes
 
 __all__ = ["GridAction"]
 
@@ -226,12 +227,10 @@ class GridAction(Action):
             )
         if len({axis % x.ndim for axis in self.axes}) < self.ndim:
             raise ActionError(f"axes={self.axes} name one axis of a tensor of shape {list(x.shape)} twice.")
-        last = tuple(range(-self.ndim, 0))
-        grid = x.movedim(self.axes, last)
-        shape = tuple(grid.shape[-self.ndim :])
+        axes = [axis % x.ndim for axis in self.axes]
+        shape = tuple(x.shape[axis] for axis in axes)
         self.check_shape(shape)
-        flat = grid.reshape(len(x), math.prod(grid.shape[1 : -self.ndim]), math.prod(shape))
-        return self._gather(flat, g, shape, self.source_index).view(grid.shape).movedim(last, self.axes)
+        return along_axes(x, axes, lambda points: self._gather(points, g, shape, self.source_index))
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Refuse a grid that the group does not map to itself."""

@@ -14,6 +14,7 @@ from equilatent.actions._gather import PointGather
 from equilatent.actions._grid import GridAction
 from equilatent.errors import ActionError
 from equilatent.groups import Group
+from equilatent.reps._layout import along_axes
 
 __all__ = ["PartsAction"]
 
@@ -73,8 +74,8 @@ class PartsAction(Action):
         if not fixed or len(grids) < len(self.actions) or x.ndim <= ndim or any(not act.is_trailing for act in grids):
             return self._move_one_by_one(x, g, windows)
         shape = tuple(x.shape[-ndim:])
-        flat = x.reshape(len(x), math.prod(x.shape[1:-ndim]), math.prod(shape))
-        return self._gather(flat, g, shape, self.source_index).view(x.shape)
+        axes = range(x.ndim - ndim, x.ndim)
+        return along_axes(x, axes, lambda points: self._gather(points, g, shape, self.source_index))
 
     def source_index(self, g: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The flat index that each point of the moved grid is read from: LongTensor [len(g), prod(shape)]."""

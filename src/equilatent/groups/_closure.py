@@ -27,15 +27,15 @@ def close_matrices(generators: Mapping[str, np.ndarray], *, tolerance: float, ma
             raise GroupError(f"generator {name!r} holds NaN or infinity.")
         if abs(abs(np.linalg.det(matrix)) - 1) > max(1e-3, 10 * tolerance * len(matrix)):
             raise GroupError(
-                f"generator {name!r} has determinant {np.linalg.det(matrix):.4g}; an element of a finite group has "
-                "determinant 1 or −1 (a singular matrix has no inverse)."
+                f"generator {name!r} has determinant {np.linalg.det(matrix):.4g}; an element of a finite group has a "
+                "determinant of absolute value 1 (a singular matrix has no inverse)."
             )
     stacked = np.stack(list(generators.values()))
     dim = stacked.shape[-1]
     # Matrices are compared only with their neighbours under a few fixed random projections.
-    projections = np.random.default_rng(0).normal(size=(4, dim * dim))
+    elements = np.eye(dim, dtype=stacked.dtype)[None]
+    projections = np.random.default_rng(0).normal(size=(4, _entries(elements).shape[1]))
     projections /= np.abs(projections).sum(1, keepdims=True)
-    elements = np.eye(dim)[None]
     first, steps = 0, [np.zeros(0, dtype=np.int64) for _ in generators]
     while first < len(elements):
         frontier = elements[first:]
@@ -58,12 +58,17 @@ def close_matrices(generators: Mapping[str, np.ndarray], *, tolerance: float, ma
     return dict(zip(generators, steps, strict=True))
 
 
+def _entries(matrices: np.ndarray) -> np.ndarray:
+    """The entries of each matrix as real numbers, [n, d²]; of complex matrices their two parts, [n, 2·d²]."""
+    return np.ascontiguousarray(matrices).reshape(len(matrices), -1).view(np.float64)
+
+
 def _match(
     known: np.ndarray, candidates: np.ndarray, projections: np.ndarray, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """For each candidate the number of the element it is, counting the new ones, which are returned too, after the known."""
     matrices = np.concatenate([known, candidates])
-    flat = matrices.reshape(len(matrices), -1)
+    flat = _entries(matrices)
     cluster = np.zeros(len(matrices), dtype=np.int64)
     for keys in projections @ flat.T:
         order = np.lexsort((keys, cluster))

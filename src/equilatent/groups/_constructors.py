@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from equilatent.errors import GroupError, GroupTooLargeError
+from equilatent.groups._arrays import as_array
 from equilatent.groups._closure import close_matrices
+from equilatent.groups._cosets import enumerate_cosets
 from equilatent.groups._group import Group
 from equilatent.groups._homomorphism import broken_relator, extend_permutations, homomorphism
 from equilatent.groups._laws import Law, MetacyclicLaw, PermutationLaw, ProductLaw, SemidirectLaw, TableLaw
-from equilatent.groups._words import format_word, invert_word, parse_relators, tokens
+from equilatent.groups._words import check_names, format_word, generator_names, invert_word, parse_relators
 
 __all__ = [
     "alternating",
@@ -39,6 +41,9 @@ __all__ = [
     "symmetric",
     "tetrahedral",
 ]
+
+#: Coset enumeration gives up beyond so many cosets for each element that the group may have.
+_COSETS_PER_ELEMENT = 10
 
 
 def _size(n: int, name: str, least: int = 1) -> int:
@@ -379,10 +384,7 @@ def named_generators(generators: Mapping[str, object] | Sequence[object], what: 
         if len(generators) > len(letters):
             raise GroupError(f"{len(generators)} unnamed {what}: name them, with a mapping from names to {what}.")
         named = dict(zip(letters, generators, strict=False))
-    for name in named:
-        parsed = parse_relators(name)
-        if len(parsed) != 1 or parsed[0] != ((name, 1),):
-            raise GroupError(f"{name!r} cannot name a generator: use letters, with numeric subscripts such as 'r_1'.")
+    check_names(named)
     return named
 
 
@@ -447,19 +449,38 @@ def _generated_permutations(generators: list[list[int]], degree: int) -> np.ndar
     return elements
 
 
+def _bounded(max_order: int) -> int:
+    if not isinstance(max_order, (int, np.integer)) or max_order < 1:
+        raise GroupError(f"max_order is a positive integer; got {max_order!r}.")
+    if max_order > Group.TABLE_LIMIT:
+        raise GroupTooLargeError(
+            f"max_order={max_order} is beyond {Group.TABLE_LIMIT}: groups from matrices or relators are multiplied through "
+            "a table, up to that order. Lower max_order, and give a larger group as permutations or as a product."
+        )
+    return int(max_order)
+
+
+def _as_matrix(name: str, value: npt.ArrayLike | Tensor) -> np.ndarray:
+    try:
+        return as_array(value)
+    except (TypeError, ValueError) as error:
+        raise GroupError(f"generator {name!r} is not a matrix of numbers: {error}. It is {value!r}.") from error
+
+
 def from_matrices(
-    generators: Mapping[str, npt.ArrayLike] | Sequence[npt.ArrayLike],
+    generators: Mapping[str, npt.ArrayLike | Tensor] | Sequence[npt.ArrayLike | Tensor],
     *,
     tolerance: float = 1e-6,
     max_order: int = 5040,
     label: str | None = None,
 ) -> Group:
-    """The group that real or integer matrices generate, closed numerically.
+    """The group that real or complex matrices generate, closed numerically.
 
     Args:
         generators: square matrices of one size, by name; without names they are called a, b, c, d, f, ….
-        tolerance: two matrices no entry of which differs by more than this are the same element.
-        max_order: give up beyond so many elements.
+        tolerance: two matrices no entry of which differs by more than this, in its real or imaginary part, are the same
+            element.
+        max_order: give up beyond so many elements; at most 8192, because the group multiplies through a table.
         label: how the group is called in messages.
 
     Raises:
@@ -470,10 +491,12 @@ def from_matrices(
     >>> import equilatent as eq
     >>> eq.groups.from_matrices({"r": [[0, -1], [1, 0]], "s": [[1, 0], [0, -1]]}).order
     8
+    >>> Q = eq.groups.from_matrices({"i": [[1j, 0], [0, -1j]], "j": [[0, 1], [-1, 0]]})
+    >>> eq.groups.is_isomorphic(Q, eq.groups.quaternion())
+    True
     """
-    named = {
-        name: np.asarray(value, dtype=np.float64) for name, value in named_generators(generators, "matrices").items()
-    }
+    max_order = _bounded(max_order)
+    named = {name: _as_matrix(name, value) for name, value in named_generators(generators, "matrices").items()}  # type: ignore[arg-type]
     if not named:
         raise GroupError("from_matrices needs at least one matrix.")
     steps = close_matrices(named, tolerance=tolerance, max_order=max_order)
@@ -481,65 +504,70 @@ def from_matrices(
     return Group(law, found, label=label or f"⟨{', '.join(named)}⟩", defining=named)
 
 
-def from_presentation(text: str, *, max_order: int = 5040, label: str | None = None) -> Group:
-    """The group with the given relators, by coset enumeration (sympy's).
-
-    The generators are the names in the text, in the order in which they appear.
+def from_presentation(
+    text: str, *, generators: Iterable[str] | None = None, max_order: int = 5040, label: str | None = None
+) -> Group:
+    """The group with the given relators, by coset enumeration.
 
     Args:
         text: relators separated by commas, such as ``"r^4, s^2, (s r)^2"``; equations and commutators ``[r, s]`` too.
-        max_order: the enumeration gives up when it has filled twice so many cosets.
+            ``1`` is the identity, and ``e`` unless it is listed.
+        generators: the names of the generators. Without them they are the names in the text, in the order in which they
+            appear; then a number right behind a name is its power (``r4`` is r⁴), and what may be a name itself is
+            refused: ``x1``, ``x2`` beside ``x3`` where x never occurs without a number, and an ``e`` that is more than a
+            side of an equation.
+        max_order: the largest order that the group may have, at most 8192, because it multiplies through a table. The
+            enumeration gives up when it has defined ten times so many cosets.
         label: how the group is called in messages.
 
     Raises:
-        GroupError: if the text does not parse or names no generator.
+        GroupError: if the text does not parse, names no generator, or does not tell what its generators are.
         GroupTooLargeError: if the enumeration does not end within the bound (the group may be infinite).
 
     >>> import equilatent as eq
     >>> eq.groups.from_presentation("a^3, b^5, (a b)^2").order
     60
+    >>> eq.groups.from_presentation("x1^2, e^3, (x1 e)^2", generators=["x1", "e"]).order
+    6
     """
-    relators = parse_relators(text)
-    named = [name for kind, name in tokens(text) if kind == "name" and name != "e"]
-    names = list(dict.fromkeys(name for word in relators for name, _ in word))
-    unbound = [name for name in dict.fromkeys(named) if name not in names]
-    if unbound:
-        raise GroupError(f"nothing in {text!r} binds the generator {unbound[0]!r}, which therefore has infinite order.")
+    limit = _COSETS_PER_ELEMENT * _bounded(max_order)
+    if isinstance(generators, str) or not isinstance(generators, Iterable | None):
+        raise GroupError(f"generators are listed by name, such as ['r', 's']; got {generators!r}.")
+    names = generator_names(text) if generators is None else check_names(generators)
     if not names:
         raise GroupError(f"the presentation {text!r} names no generator. Write relators such as 'r^4, s^2, (s r)^2'.")
-    from sympy.combinatorics.coset_table import coset_enumeration_r
-    from sympy.combinatorics.fp_groups import FpGroup
-    from sympy.combinatorics.free_groups import free_group
-
-    free, *symbols = free_group(", ".join(names))
-    of_name = dict(zip(names, symbols, strict=True))
-    words = [math.prod((of_name[name] ** k for name, k in word), start=free.identity) for word in relators]
-    try:
-        cosets = coset_enumeration_r(FpGroup(free, words), [], max_cosets=2 * max_order)
-    except ValueError as error:
+    relators = tuple(word for word in parse_relators(text, names) if word)
+    for name in names:
+        if all(name != x for word in relators for x, _ in word):
+            raise GroupError(f"nothing in {text!r} binds the generator {name!r}, which therefore has infinite order.")
+    for word in relators:
+        letters = sum(abs(exponent) for _, exponent in word)
+        if letters > limit:
+            raise GroupTooLargeError(
+                f"the relator {format_word(word)} has {letters} letters; with max_order={max_order} they are followed up to "
+                f"{limit}. Raise max_order, or write a shorter one."
+            )
+    steps = enumerate_cosets(names, relators, limit)
+    presentation = f"⟨{', '.join(names)} | {text}⟩"
+    if steps is None:
         raise GroupTooLargeError(
-            f"coset enumeration of ⟨{', '.join(names)} | {text}⟩ did not end within {2 * max_order} cosets: the group is "
-            "infinite, larger than max_order, or hard for this method. Raise max_order, or give permutations or matrices."
-        ) from error
-    cosets.compress()
-    if len(cosets.table) > max_order:
-        raise GroupTooLargeError(
-            f"⟨{', '.join(names)} | {text}⟩ has {len(cosets.table)} elements, more than max_order={max_order}. Raise it."
+            f"coset enumeration of {presentation} did not end within {limit} cosets: the group is infinite, larger than "
+            "max_order, or hard for this method. Raise max_order, or give permutations or matrices."
         )
-    columns = {name: cosets.A_dict[of_name[name]] for name in names}
-    steps = {name: np.array([row[column] for row in cosets.table]) for name, column in columns.items()}
+    order = len(steps[names[0]])
+    if order > max_order:
+        remedy = "Raise it" if order <= Group.TABLE_LIMIT else "Give permutations, or a product"
+        raise GroupTooLargeError(
+            f"{presentation} has {order} elements, more than max_order={max_order}, which may be up to "
+            f"{Group.TABLE_LIMIT}. {remedy}."
+        )
     law, found = _law_of_steps(steps)
-    return Group(law, found, label=label or f"⟨{', '.join(names)} | {text}⟩", relators=relators)
+    return Group(law, found, label=label or presentation, relators=relators)
 
 
 def _law_of_steps(steps: Mapping[str, np.ndarray]) -> tuple[Law, dict[str, int]]:
     """The law of a group from its Cayley graph: ``steps[x][v]`` is v·x. The elements are renumbered breadth first."""
     order = len(next(iter(steps.values())))
-    if order > Group.TABLE_LIMIT:
-        raise GroupTooLargeError(
-            f"this group has {order} elements; groups from matrices or relators are multiplied through a table, up to "
-            f"order {Group.TABLE_LIMIT}. Give it as permutations or as a product instead."
-        )
     number = np.full(order, -1)
     number[0] = 0
     queue = [0]

@@ -18,7 +18,7 @@ from torch import Tensor
 from equilatent.errors import GroupError, GroupTooLargeError
 from equilatent.groups._laws import Law, MetacyclicLaw, PermutationLaw, ProductLaw
 from equilatent.groups._orbits import smallest_of_orbits
-from equilatent.groups._words import Word, format_word, parse_word, reduce_word
+from equilatent.groups._words import Word, format_relators, format_word, identity_name, parse_word, reduce_word
 
 __all__ = ["ConjugacyClasses", "Group", "factorise"]
 
@@ -132,7 +132,7 @@ class Group:
         self._normal_form = normal_form
         self._relators = None if relators is None else tuple(relators)
         self._natural = natural
-        self._defining = None if defining is None else {k: np.asarray(v, dtype=np.float64) for k, v in defining.items()}
+        self._defining = None if defining is None else _real_matrices(defining)
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "generators": dict(self.generators)}
@@ -161,8 +161,8 @@ class Group:
         """The element that a word in the generators spells.
 
         Args:
-            word: such as ``"r2 s"``, ``"r^-1"``, ``"(r s)^2"``, ``"[r, s]"``, ``"e"``; for a group of permutations also
-                cycles, such as ``"(0 1)(2 3)"``.
+            word: such as ``"r2 s"``, ``"r^-1"``, ``"(r s)^2"`` or ``"[r, s]"``; ``"1"`` is the identity, and so is ``"e"``
+                where it is no generator. For a group of permutations also cycles, such as ``"(0 1)(2 3)"``.
 
         Raises:
             GroupError: if the word does not parse, or names something that is no generator.
@@ -196,6 +196,8 @@ class Group:
     def name(self, element: int) -> str:
         """A readable name, which ``G[name]`` reads back: cycles for permutations, else a word in the generators."""
         element = self._check_int(element)
+        if not element:
+            return identity_name(self.generators)
         if isinstance(self._law, PermutationLaw):
             return _format_cycles(self._law.permutations[element])
         return format_word(self.word(element))
@@ -427,8 +429,12 @@ class Group:
 
     @property
     def presentation(self) -> str:
-        """The relators in words, as `from_presentation` reads them."""
-        return ", ".join(format_word(word) for word in self.relators)
+        """The relators in words, as `from_presentation` reads them.
+
+        Where a generator is called e, or ends in a number such as x1, it needs the names too:
+        ``from_presentation(G.presentation, generators=G.generators)``.
+        """
+        return format_relators(self.relators)
 
     @functools.cached_property
     def conjugacy_classes(self) -> ConjugacyClasses:
@@ -457,7 +463,8 @@ class Group:
         """Real matrices [d, d] of the generators by which the group is known as a group of motions, or None.
 
         For cyclic and dihedral groups r is the rotation by 2π/n in the plane of (row, column) and s the mirror of the
-        second axis; groups made by `from_matrices` have the matrices they were made from.
+        second axis; groups made by `from_matrices` have the matrices they were made from, if these are real. For complex
+        ones it is None, because they do not move points of space; `equilatent.reps.from_matrices` takes them.
         """
         return self._defining
 
@@ -566,6 +573,14 @@ class Group:
         return int(found[0])
 
 
+def _real_matrices(matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
+    """The matrices as float64 arrays, or None if one has an imaginary part."""
+    arrays = {x: np.asarray(matrix) for x, matrix in matrices.items()}
+    if any(np.imag(array).any() for array in arrays.values()):
+        return None
+    return {x: np.real(array).astype(np.float64) for x, array in arrays.items()}
+
+
 def _format_cycles(images: np.ndarray) -> str:
     seen: set[int] = set()
     cycles = []
@@ -577,7 +592,7 @@ def _format_cycles(images: np.ndarray) -> str:
             point = int(images[point])
         if len(cycle) > 1:
             cycles.append(f"({' '.join(map(str, cycle))})")
-    return "".join(cycles) or "e"
+    return "".join(cycles)
 
 
 def factorise(number: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from equilatent.groups._constructors import named_generators
 from equilatent.groups._group import Group
 from equilatent.groups._laws import InducedLaw, Law, PermutationLaw, TableLaw
 from equilatent.groups._orbits import smallest_of_orbits
+from equilatent.groups._words import letters_of_numbered
 
 __all__ = [
     "Cosets",
@@ -120,7 +121,8 @@ def _generated(group: Group, generators: Sequence[int]) -> Tensor:
 
 
 def _fresh_names(taken: Mapping[str, int]) -> Iterator[str]:
-    letters = [x for x in "abcdfghijklmnopqrstuvwxyz" if x not in taken]  # no e, which is the identity
+    taken_letters = {letters_of_numbered(x) or x for x in taken}  # beside x1 there is no x, whose power it could be
+    letters = [x for x in "abcdfghijklmnopqrstuvwxyz" if x not in taken_letters]  # no e, which is the identity
     yield from letters
     for number in itertools.count(1):
         yield from (name for x in "abc" if (name := f"{x}_{number}") not in taken)
@@ -262,7 +264,7 @@ class Subgroup:
         """What the subgroup is called inside its group, such as ``"⟨r2, s⟩"``."""
         if self._given_name is not None:
             return self._given_name
-        return f"⟨{', '.join(_readable(self.parent, g) for g in self.generators.values()) or 'e'}⟩"
+        return f"⟨{', '.join(_readable(self.parent, g) for g in self.generators.values() or [0])}⟩"
 
     @property
     def label(self) -> str:

@@ -3,19 +3,66 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from equilatent.errors import GroupError
 
-__all__ = ["Word", "format_word", "invert_word", "parse_relators", "parse_word", "reduce_word", "tokens"]
+__all__ = [
+    "Word",
+    "check_names",
+    "format_relators",
+    "format_word",
+    "generator_names",
+    "identity_name",
+    "invert_word",
+    "letters_of_numbered",
+    "parse_relators",
+    "parse_word",
+    "reduce_word",
+]
 
 #: A word as (generator, exponent) pairs, read from left to right: ``(("r", 2), ("s", 1))`` is r·r·s.
 Word = tuple[tuple[str, int], ...]
 
-# A generator is letters, then any number of numeric subscripts: r, a, r_1, r_1_2.
+# A generator is letters, then perhaps a number, then any number of numeric subscripts: r, x1, r_1, x1_2.
+_NAME = re.compile(r"[A-Za-z]+\d*(?:_\d+)*")
+_NUMBERED = re.compile(r"([A-Za-z]+)(\d+)")
 _TOKEN = re.compile(
-    r"\s*(?:(?P<name>[A-Za-z]+(?:_\d+)*)|(?P<power>\^\s*(?:-?\d+|\(\s*-?\d+\s*\)))|(?P<digits>-?\d+)|(?P<mark>[()\[\],=*·]))"
+    rf"\s*(?:(?P<name>{_NAME.pattern})|(?P<power>\^\s*(?:-?\d+|\(\s*-?\d+\s*\)))|(?P<digits>-?\d+)|(?P<mark>[()\[\],=*·]))"
 )
+
+
+def letters_of_numbered(name: str) -> str | None:
+    """The letters of a name that ends in a number, such as x1, which also looks like a power of x; None for others."""
+    numbered = _NUMBERED.fullmatch(name)
+    return None if numbered is None else numbered[1]
+
+
+def check_names(names: Iterable[object]) -> tuple[str, ...]:
+    """Names for generators, refused if one cannot be read in a word, or can be read as a power of another."""
+    known: list[str] = []
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise GroupError(
+                f"{name!r} cannot name a generator: use letters, with a number or numeric subscripts behind them, such "
+                "as 'r', 'x1' or 'r_1'."
+            )
+        if name in known:
+            raise GroupError(f"the generator {name!r} is named twice.")
+        known.append(name)
+    for name in known:
+        letters = letters_of_numbered(name)
+        if letters in known:
+            raise GroupError(
+                f"the generators {letters!r} and {name!r} cannot be told apart: {name!r} is also a power of {letters!r}. "
+                "Rename one of them."
+            )
+    return tuple(known)
+
+
+def identity_name(generators: Iterable[str]) -> str:
+    """How the identity is written in words in these generators: e, or 1 if that is the name of one."""
+    return "1" if "e" in generators else "e"
 
 
 def reduce_word(word: Iterable[tuple[str, int]]) -> Word:
@@ -42,20 +89,6 @@ def _power(word: Word, exponent: int) -> Word:
     return reduce_word(word * exponent)
 
 
-def tokens(text: str, error: Callable[[str], GroupError] = GroupError) -> list[tuple[str, str]]:
-    """The tokens of a word or of relators, as (kind, text) pairs."""
-    found: list[tuple[str, str]] = []
-    position, text = 0, text.rstrip()
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise error(f"unexpected {text[position:].lstrip()[0]!r}")
-        kind = str(match.lastgroup)
-        found.append((kind, match.group(kind)))
-        position = match.end()
-    return found
-
-
 class _Parser:
     """Recursive descent over `_TOKEN`: a word is a run of factors, a factor an atom with an optional exponent."""
 
@@ -63,14 +96,27 @@ class _Parser:
         self.text = text
         self.generators = None if generators is None else tuple(generators)
         self.at = 0
-        self.tokens = tokens(text, self.error)
+        self.tokens = self.tokenise()
 
     def error(self, reason: str) -> GroupError:
         known = "" if self.generators is None else f" in the generators {', '.join(self.generators) or '(none)'}"
         return GroupError(
-            f"cannot read {self.text!r} as a word{known}: {reason}. "
-            "Write products of generators with integer powers, such as 'r2 s', 'r^-1 s' or '(r s)^2'; 'e' is the identity."
+            f"cannot read {self.text!r} as a word{known}: {reason}. Write products of generators with integer powers, "
+            f"such as 'r2 s', 'r^-1 s' or '(r s)^2'; {identity_name(self.generators or ())!r} is the identity."
         )
+
+    def tokenise(self) -> list[tuple[str, str]]:
+        """The tokens of the text, as (kind, text) pairs."""
+        found: list[tuple[str, str]] = []
+        position, text = 0, self.text.rstrip()
+        while position < len(text):
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise self.error(f"unexpected {text[position:].lstrip()[0]!r}")
+            kind = str(match.lastgroup)
+            found.append((kind, match.group(kind)))
+            position = match.end()
+        return found
 
     def peek(self) -> tuple[str, str] | None:
         return self.tokens[self.at] if self.at < len(self.tokens) else None
@@ -106,15 +152,23 @@ class _Parser:
         if kind != "name":
             raise self.error(f"unexpected {value!r}")
         self.at += 1
-        if value in (self.generators or ()):
-            return ((value, 1),)
-        if value == "e":
+        return self.generator(value, value)
+
+    def generator(self, name: str, token: str) -> Word:
+        if name in (self.generators or ()):
+            return ((name, 1),)
+        if name == "e":
             return ()
         if self.generators is not None:
-            raise self.error(f"{value!r} is not a generator")
-        return ((value, 1),)
+            raise self.error(f"{token!r} is not a generator")
+        return ((name, 1),)
 
     def factor(self) -> Word:
+        kind, value = self.peek() or ("", "")
+        numbered = _NUMBERED.fullmatch(value) if kind == "name" else None
+        if numbered is not None and value not in (self.generators or ()):
+            self.at += 1
+            return _power(self.generator(numbered[1], value), int(numbered[2]))
         base = self.atom()
         token = self.peek()
         if token is not None and token[0] in ("power", "digits"):
@@ -133,10 +187,13 @@ class _Parser:
 def parse_word(text: str, generators: Iterable[str] | None = None) -> Word:
     """Read a word such as ``"r2 s"``, ``"r^-1 s"``, ``"(r s)^2"`` or the commutator ``"[r, s]"``.
 
-    A number directly behind a generator is its power; ``e`` (unless it names a generator) and ``1`` are the identity.
+    A number directly behind a generator is its power; ``e`` and ``1`` are the identity. What is listed in `generators`
+    is a generator nevertheless, be it called ``e`` or ``x1``.
 
     >>> parse_word("r2 s")
     (('r', 2), ('s', 1))
+    >>> parse_word("x1 x2", ["x1", "x2"])
+    (('x1', 1), ('x2', 1))
     >>> parse_word("(r s)^-1")
     (('s', -1), ('r', -1))
     """
@@ -166,24 +223,73 @@ def parse_relators(text: str, generators: Iterable[str] | None = None) -> tuple[
     return tuple(relators)
 
 
+def _unclear(tokens: list[tuple[str, str]]) -> tuple[str, str] | None:
+    """The first name that may be a generator or something else, if there is one, with what else it may be."""
+    names = {value for kind, value in tokens if kind == "name"}
+    numbers: dict[str, set[str]] = {}
+    for x, number in (numbered.groups() for name in names if (numbered := _NUMBERED.fullmatch(name))):
+        numbers.setdefault(x, set()).add(number)
+    ends = (("mark", ","), ("mark", "="))
+    for before, (kind, value), after in zip([ends[0], *tokens], tokens, [*tokens[1:], ends[0]], strict=False):
+        if (kind, value) == ("name", "e") and (before not in ends or after not in ends):
+            return value, "the identity (which is better written 1)"
+        numbered = _NUMBERED.fullmatch(value) if kind == "name" else None
+        if numbered is not None:
+            x, number = numbered.groups()
+            like_a_name = number == "1" or number[0] == "0" or (x not in names and len(numbers[x]) > 1)
+            if like_a_name or x == "e" or after[0] == "power":
+                return value, f"a power of {x} (which is better written {x}^{number})"
+    return None
+
+
+def generator_names(text: str) -> tuple[str, ...]:
+    """The generators of a presentation that does not list them, in the order in which they appear.
+
+    A number right behind a name is its power: ``r4`` is r⁴. But ``x1`` and ``x2`` may be names themselves, and are refused
+    if the number is 1, starts with 0 or has a power of its own, or if different numbers follow a name that never occurs
+    without one. ``e`` is the identity where it is a relator or a side of an equation; inside of a product it is refused.
+
+    Raises:
+        GroupError: if the text cannot be read, or names that may be generators or not are refused.
+
+    >>> generator_names("r4, s2 = e, (s r)^2")
+    ('r', 's')
+    """
+    tokens = _Parser(text, None).tokens
+    unclear = _unclear(tokens)
+    if unclear is not None:
+        name, otherwise = unclear
+        listed = list(dict.fromkeys(value for kind, value in tokens if kind == "name"))
+        raise GroupError(
+            f"{name!r} in {text!r} may be a generator, or {otherwise}. List the generators, as in generators={listed}."
+        )
+    names = (letters_of_numbered(value) or value for kind, value in tokens if kind == "name")
+    return tuple(name for name in dict.fromkeys(names) if name != "e")
+
+
 def _letters(word: Word) -> list[tuple[str, int]]:
     return [(name, 1 if exponent > 0 else -1) for name, exponent in word for _ in range(abs(exponent))]
 
 
-def _format_factors(word: Iterable[tuple[str, int]]) -> str:
+def _format_factors(word: Iterable[tuple[str, int]], carets: bool) -> str:
     parts = []
     for name, exponent in word:
         if exponent == 1:
             parts.append(name)
-        elif exponent > 1 and not name[-1].isdigit():
+        elif exponent > 1 and not carets and not name[-1].isdigit():
             parts.append(f"{name}{exponent}")
         else:
             parts.append(f"{name}^{exponent}")
     return " ".join(parts) or "e"
 
 
-def format_word(word: Word) -> str:
+def format_word(word: Word, *, carets: bool = False) -> str:
     """Print a word so that `parse_word` reads it back; powers of a product are recognised.
+
+    Args:
+        word: the word.
+        carets: whether to print powers of a generator as ``r^2`` rather than ``r2``. Those of a generator whose name ends
+            in a digit always are.
 
     >>> format_word((("r", 2), ("s", 1)))
     'r2 s'
@@ -193,5 +299,18 @@ def format_word(word: Word) -> str:
     letters = _letters(word) if len(word) > 1 else []
     for period in range(2, len(letters) // 2 + 1):
         if len(letters) % period == 0 and letters == letters[:period] * (len(letters) // period):
-            return f"({_format_factors(reduce_word(letters[:period]))})^{len(letters) // period}"
-    return _format_factors(word)
+            return f"({_format_factors(reduce_word(letters[:period]), carets)})^{len(letters) // period}"
+    return _format_factors(word, carets)
+
+
+def format_relators(relators: Iterable[Word]) -> str:
+    """Print relators so that `parse_relators` reads them back with their generators, and without where that is possible.
+
+    >>> format_relators([(("r", 4),), (("s", 2),)]), format_relators([(("x", 2),), (("x", 3),)])
+    ('r4, s2', 'x^2, x^3')
+    """
+    words = tuple(relators)
+    text = ", ".join(format_word(word) for word in words)
+    if _unclear(_Parser(text, None).tokens) is None:
+        return text
+    return ", ".join(format_word(word, carets=True) for word in words)

@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
-from equilatent.errors import ActionError, EquilatentError, MissingDependencyError
+from equilatent._batches import progress_bar
+from equilatent.errors import ActionError
 
-__all__ = ["Samples", "batches", "check_batch", "check_batch_size", "progress_bar"]
+__all__ = ["Samples", "batches", "check_batch", "pass_bar"]
 
 #: Samples [N, …], or an iterable of batches, each a tensor [B, …] or a tuple or list that begins with one.
 Samples: TypeAlias = "Tensor | Iterable[Any]"
@@ -60,30 +61,10 @@ def check_batch(model: object, x: Any) -> Tensor:
     return x if first is None else x.to(first.device)
 
 
-def check_batch_size(batch_size: int) -> int:
-    """The batch size, refused unless it is a whole number ≥ 1."""
-    try:
-        size = operator.index(batch_size)
-    except TypeError:
-        size = 0
-    if size < 1:
-        raise EquilatentError(f"batch_size is a whole number ≥ 1; got {batch_size!r}.")
-    return size
-
-
-@contextlib.contextmanager
-def progress_bar(x: Samples, batch_size: int, elements: int, shown: bool) -> Iterator[Callable[[int], object]]:
+def pass_bar(
+    x: Samples, batch_size: int, elements: int, shown: bool
+) -> contextlib.AbstractContextManager[Callable[[int], object]]:
     """A function that is told how many more elements have moved a batch, and shows it if it is asked to."""
-    if not shown:
-        yield lambda passes: None
-        return
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise MissingDependencyError(
-            "progress=True draws its bar with tqdm, which is not installed. Install it: pip install tqdm."
-        ) from error
     count = -(-len(x) // batch_size) if isinstance(x, Tensor) and x.ndim else operator.length_hint(x)
     # A loader does not always know its length; then the bar has no end.
-    with tqdm(total=count * elements or None, unit="pass", dynamic_ncols=True) as bar:
-        yield bar.update
+    return progress_bar(count * elements or None, "pass", shown)

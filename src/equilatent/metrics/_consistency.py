@@ -13,7 +13,7 @@ from equilatent._layers import evaluating
 from equilatent.actions import SupportsAction
 from equilatent.errors import ActionError
 from equilatent.groups import Group
-from equilatent.metrics._batches import Samples, batches, check_batch, progress_bar
+from equilatent.metrics._batches import Samples, batches, check_batch, pass_bar
 from equilatent.metrics._orbits import OUTPUT, Orbits, check_same_group
 
 __all__ = ["PredictionConsistency", "prediction_consistency"]
@@ -87,7 +87,7 @@ def prediction_consistency(
         check_same_group(input, output, "the classes")
     orbits = Orbits(input, layers=(), elements=elements, batch_size=batch_size)
     by_element, under_all, samples = torch.zeros(len(orbits.elements), dtype=torch.long), 0, 0
-    with progress_bar(x, batch_size, len(orbits.elements), progress) as passes:
+    with pass_bar(x, batch_size, len(orbits.elements), progress) as passes:
         for batch in batches(x, batch_size):
             with evaluating(model, input, output):
                 same = _same_answers(model, orbits, check_batch(model, batch), output, passes)

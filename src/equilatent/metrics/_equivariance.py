@@ -13,7 +13,7 @@ from equilatent._layers import evaluating
 from equilatent.actions import SupportsAction, trivial
 from equilatent.errors import ActionError, LatentError
 from equilatent.groups import Group
-from equilatent.metrics._batches import Samples, batches, check_batch, progress_bar
+from equilatent.metrics._batches import Samples, batches, check_batch, pass_bar
 from equilatent.metrics._orbits import OUTPUT, Orbits, check_same_group
 
 __all__ = ["EquivarianceError", "EquivarianceErrorAccumulator", "equivariance_error", "invariance_error"]
@@ -223,7 +223,7 @@ def equivariance_error(
     (1.6, 0.0)
     """
     accumulator = EquivarianceErrorAccumulator(input, output, layer=layer, elements=elements, batch_size=batch_size)
-    with progress_bar(x, batch_size, len(accumulator._orbits.elements), progress) as passes:
+    with pass_bar(x, batch_size, len(accumulator._orbits.elements), progress) as passes:
         for batch in batches(x, batch_size):
             accumulator._update(model, batch, passes)
     return accumulator.compute()

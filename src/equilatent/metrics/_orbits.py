@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equilatent._batches import check_batch_size
 from equilatent._layers import run_with_layers
 from equilatent.actions import SupportsAction
 from equilatent.errors import ActionError, EquilatentError, GroupTooLargeError, NonFiniteError
 from equilatent.groups import Group
-from equilatent.metrics._batches import check_batch_size
 
 __all__ = ["OUTPUT", "Orbits", "check_same_group", "chosen_elements"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from equilatent._batches import check_batch_size
 from equilatent.actions import SupportsAction
 from equilatent.errors import ActionError, EquilatentError
-from equilatent.metrics._batches import check_batch_size
 from equilatent.metrics._orbits import check_same_group, chosen_elements
 
 __all__ = ["Symmetrised"]

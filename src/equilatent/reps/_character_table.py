@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -114,11 +115,10 @@ class CharacterTable:
         return "\n".join("  ".join(line) for line in lines)
 
 
-@functools.lru_cache(maxsize=64)
 def character_table(group: Group) -> CharacterTable:
     """The irreducible characters of a group, numerically, to about 1e-12; printed, they are a table.
 
-    The tables of the last groups asked for are kept.
+    The tables of the last groups asked for are kept, and serve equal groups too, each under its own label.
 
     The irreducible characters are the common eigenvectors of convolution with class functions (Burnside; Dixon, "High speed
     computation of group characters", 1967). In the basis of class sums scaled to unit length, convolution with a random
@@ -141,6 +141,13 @@ def character_table(group: Group) -> CharacterTable:
         sign  1   1  -1
     standard  2  -1   0
     """
+    table = _computed_table(group)
+    return table if table.group is group else dataclasses.replace(table, group=group)
+
+
+@functools.lru_cache(maxsize=64)
+def _computed_table(group: Group) -> CharacterTable:
+    """The table of the first of all equal groups that was asked for."""
     classes = group.conjugacy_classes
     if len(classes) > _CLASSES:
         raise GroupTooLargeError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from equilatent.errors import RepresentationError
 from equilatent.groups import Group
+from equilatent.groups._arrays import as_array
 from equilatent.groups._homomorphism import broken_relator, extend_matrices, extend_permutations
 from equilatent.groups._words import Word, format_word
 from equilatent.reps._representation import (
@@ -43,6 +44,9 @@ __all__ = [
 
 #: A left action on points 0 … m−1: the images under each generator, or under each element as integers [order, m].
 Points: TypeAlias = "Mapping[str, Sequence[int]] | Tensor"
+
+#: Matrices are compared for so many elements at once that a block of them has about this many entries.
+_ENTRIES = 1 << 22
 
 
 def trivial(group: Group) -> Representation:
@@ -261,10 +265,22 @@ def is_representation(
     """
     if isinstance(matrices, Mapping):
         return all(error <= tolerance for error in relator_errors(group, matrices).values())
-    table = matrix_table(group, matrices.matrix(group.elements) if isinstance(matrices, Representation) else matrices)
-    worst = (table[0] - torch.eye(table.shape[1], dtype=table.dtype)).abs().max()
-    for defect in homomorphism_defects(group, table):
-        worst = torch.maximum(worst, defect.abs().max())
+    matrix: Callable[[Tensor], Tensor]
+    if isinstance(matrices, Representation):
+        matrix, dim = matrices.matrix, matrices.dim
+    else:
+        table = matrix_table(group, matrices)
+        matrix, dim = table.__getitem__, table.shape[1]
+    if not dim:
+        return True
+    images = {g: matrix(torch.tensor(g)) for g in group.generators.values()}
+    identity = matrix(torch.tensor(0))
+    worst = (identity - torch.eye(dim, dtype=identity.dtype)).abs().max()
+    for elements in group.elements.split(max(1, _ENTRIES // dim**2)):
+        before = matrix(elements)
+        for g, image in images.items():
+            defect = matrix(group.product(elements, g)) - before @ image
+            worst = torch.maximum(worst, defect.abs().max())
     return bool(worst <= tolerance)
 
 
@@ -316,17 +332,10 @@ def padded_regular(group: Group, dim: int) -> Representation:
     return DirectSumRepresentation(blocks if rest else blocks[:1])
 
 
-def _as_array(value: npt.ArrayLike | Tensor) -> np.ndarray:
-    if isinstance(value, Tensor):  # numpy knows neither bfloat16 nor tensors that require gradients
-        value = value.detach().cpu().to(torch.complex128 if value.is_complex() else torch.float64).numpy()
-    array = np.asarray(value)
-    return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)
-
-
 def square_arrays(group: Group, matrices: Mapping[str, npt.ArrayLike | Tensor]) -> dict[str, np.ndarray]:
     """One matrix for each generator as float64 or complex128 arrays, refused unless square and of one size."""
     _check_names(group, matrices, "matrices")
-    arrays = {x: _as_array(value) for x, value in matrices.items()}
+    arrays = {x: as_array(value) for x, value in matrices.items()}
     sizes = {array.shape for array in arrays.values()}
     for x, array in arrays.items():
         if array.ndim != 2 or array.shape[0] != array.shape[1] or len(sizes) > 1:

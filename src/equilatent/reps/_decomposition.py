@@ -13,7 +13,7 @@ from equilatent.groups import Group
 from equilatent.reps._constructors import direct_sum, multiple, regular, trivial
 from equilatent.reps._irreps import Field, Irrep, irreps
 from equilatent.reps._multiplicities import multiplicities
-from equilatent.reps._representation import DirectSumRepresentation, Representation
+from equilatent.reps._representation import DirectSumRepresentation, Representation, check_size
 
 __all__ = ["Decomposition", "decompose", "isotypic_projector", "parse"]
 
@@ -65,7 +65,7 @@ def isotypic_projector(rho: Representation, sigma: Irrep) -> Tensor:
     """
     if sigma.group != rho.group:
         raise RepresentationError(f"{sigma.name} is an irrep of {sigma.group.label}, not of {rho.group.label}.")
-    if sigma.field == "real" and rho.dim and rho.matrix(0).is_complex():
+    if sigma.field == "real" and rho.is_complex:
         raise RepresentationError(
             f"{rho.label} has complex matrices, in which {sigma.name} over the reals has no part."
         )
@@ -93,7 +93,7 @@ def decompose(rho: Representation, *, field: Field = "complex") -> Decomposition
     Raises:
         RepresentationError: for a complex representation over the real numbers, or if the multiplicities of ρ are not
             whole, which no representation has.
-        GroupTooLargeError: if the matrices of an irrep that occurs would take more than a gigabyte.
+        GroupTooLargeError: if the basis, or the matrices of an irrep that occurs, would take more than a gigabyte.
 
     >>> import torch, equilatent as eq
     >>> G = eq.groups.quaternion()
@@ -107,8 +107,9 @@ def decompose(rho: Representation, *, field: Field = "complex") -> Decomposition
     """
     if not rho.dim:
         raise RepresentationError("a representation of dimension 0 has no parts.")
+    check_size(rho.group, rho.dim, 1, remedy="multiplicities(ρ) says what it consists of, without a basis.")
     counts = multiplicities(rho, field=field)
-    if field == "real" and rho.matrix(0).is_complex():
+    if field == "real" and rho.is_complex:
         raise RepresentationError(f"{rho.label} has complex matrices, which no real basis takes apart.")
     if not counts.is_whole:
         raise RepresentationError(f"{rho.label} has multiplicities that are not whole numbers: {counts}.")
@@ -192,7 +193,7 @@ def _intertwiners(rho: Representation, sigma: Irrep, count: int, generator: torc
     """Random maps T [dim ρ, dim σ] with ρ(g) T = T σ(g), as many as σ occurs."""
     shape = (rho.dim, count * sigma.dim)
     start = torch.randn(shape, dtype=torch.float64, generator=generator)
-    if sigma.character.is_complex() or sigma.matrix(0).is_complex() or rho.matrix(0).is_complex():
+    if sigma.is_complex or rho.is_complex:
         start = torch.complex(start, torch.randn(shape, dtype=torch.float64, generator=generator))
     total = torch.zeros(rho.dim, count, sigma.dim, dtype=start.dtype)
     for elements in _blocks_of_elements(rho.group, start.numel()):

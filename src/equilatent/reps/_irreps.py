@@ -5,10 +5,10 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Iterator
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equilatent.errors import RepresentationError
 from equilatent.groups import Group
@@ -21,12 +21,19 @@ __all__ = ["Field", "Irrep", "check_field", "irrep", "irreps"]
 
 Field: TypeAlias = Literal["complex", "real"]
 
+_CPU = torch.device("cpu")
 #: Real dimension of the algebra of matrices that commute with a real irrep of each kind.
 _ENDOMORPHISMS = {"real": 1, "complex": 2, "quaternionic": 4}
 
 
 class Irrep(Representation):
     """An irreducible representation, by orthogonal or unitary matrices that are made when they are first needed.
+
+    Unlike other representations, which are compared as modules are, by identity, irreps are compared by value: two are
+    equal, and the same key of a dictionary, if they are the same irrep over the same field of equal groups. Their
+    matrices are then the same too. (For the same up to a change of basis see `is_isomorphic`.) An irrep holds no
+    parameters, buffers or submodules; its matrices follow the vectors to their device. So nothing is missed where
+    PyTorch goes through the children of a module and, of two equal ones, visits the first alone.
 
     Over the complex numbers, irreps of real type have real matrices and all others complex ones. Over the real
     numbers every irrep has real matrices; one of complex or quaternionic type is a complex irrep of half its
@@ -54,7 +61,35 @@ class Irrep(Representation):
         self.rows = rows
         self.repetition = repetition
         self._table = table
-        self._dense: MatrixRepresentation | None = None
+        # Not registered as submodules: of two equal irreps in a model, `.to` would reach those of the first alone.
+        self._dense: dict[torch.device, MatrixRepresentation] = {}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Irrep):
+            return NotImplemented
+        return self is other or (self.field, self.rows, self.group) == (other.field, other.rows, other.group)
+
+    def __hash__(self) -> int:
+        return hash((self.field, self.rows, self.group))
+
+    def __getstate__(self) -> dict[str, Any]:
+        dense = {device: copy for device, copy in self._dense.items() if device == _CPU}
+        return {**self.__dict__, "_dense": dense}
+
+    def named_modules(
+        self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Module]]:
+        """The irrep itself, unless this very object has been listed already; an equal one does not count."""
+        memo = set() if memo is None else memo
+        if id(self) not in memo:
+            if remove_duplicate:
+                memo.add(id(self))
+            yield prefix, self
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether it is one over the complex numbers, and not of real type."""
+        return self.field == "complex" and self.kind != "real"
 
     @property
     def character(self) -> Tensor:
@@ -62,30 +97,38 @@ class Irrep(Representation):
         character = self.repetition * torch.stack([self._table.character(row) for row in self.rows]).sum(0)
         return character if self.kind == "complex" and self.field == "complex" else character.real
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The matrices of the elements."""
-        return self.dense.matrix(g)
+        return self._dense_on(g.device).make_matrices(g)
 
     def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
         """The matrix of each sample's element times its vectors."""
-        return self.dense.apply_blocks(x, g)
+        return self._dense_on(x.device).apply_blocks(x, g)
 
     @property
     def dense(self) -> MatrixRepresentation:
-        """The same representation with its matrices at hand.
+        """The same representation with its matrices at hand, on the CPU.
 
         Raises:
             GroupTooLargeError: if the matrices of all elements would take more than a gigabyte.
         """
-        if self._dense is None:
-            check_size(self.group, self.dim)
-            matrices = irreducible_matrices(self._table, self.rows[0])
-            if self.field == "real" and matrices.is_complex():
-                above = torch.cat([matrices.real, -matrices.imag], dim=-1)
-                below = torch.cat([matrices.imag, matrices.real], dim=-1)
-                matrices = torch.cat([above, below], dim=-2)
-            self._dense = MatrixRepresentation(self.group, matrices, label=self.label)
-        return self._dense
+        return self._dense_on(_CPU)
+
+    def _dense_on(self, device: torch.device) -> MatrixRepresentation:
+        if device not in self._dense:
+            matrices = self._make_table() if device == _CPU else self.dense.matrices.to(device)
+            self._dense[device] = MatrixRepresentation(self.group, matrices, label=self.label)
+        return self._dense[device]
+
+    def _make_table(self) -> Tensor:
+        """The matrices of all elements on the CPU, float64 or complex128 [order, dim, dim]."""
+        check_size(self.group, self.dim)
+        matrices = irreducible_matrices(self._table, self.rows[0])
+        if self.field == "complex" or not matrices.is_complex():
+            return matrices
+        above = torch.cat([matrices.real, -matrices.imag], dim=-1)
+        below = torch.cat([matrices.imag, matrices.real], dim=-1)
+        return torch.cat([above, below], dim=-2)
 
 
 def irreps(group: Group, *, field: Field = "complex") -> tuple[Irrep, ...]:

@@ -153,10 +153,13 @@ class LearnedRepresentation(nn.Module):
             dim: the axis of x along which ρ acts; not the batch axis 0.
 
         Raises:
-            RepresentationError: if the axis does not have `dim` entries, x holds integers, or g is not one element a sample.
+            RepresentationError: if x is no tensor or holds integers, the axis does not have `dim` entries, or g is not one
+                element a sample.
             GroupError: if g holds something that is no element.
             NonFiniteError: if the inverse of a singular matrix is needed.
         """
+        if not isinstance(x, Tensor):
+            raise RepresentationError(f"ρ acts on a batch of vectors, a tensor [B, …]; got {type(x).__name__}.")
         axis = dim if dim >= 0 else x.ndim + dim
         if not 0 < axis < x.ndim or x.shape[axis] != self.dim:
             raise RepresentationError(

@@ -21,8 +21,9 @@ __all__ = ["Multiplicities", "is_isomorphic", "multiplicities"]
 
 #: Up to this difference from whole numbers, multiplicities are printed as whole numbers.
 _WHOLE = 1e-6
-#: So many elements are tried when a representation that is one by its making is checked once more.
-_TRIED = 64
+#: So many elements are tried when a representation that is one by its making is checked once more; in large dimensions
+#: fewer, for so many entries of vectors in all, but never fewer than the last number.
+_TRIED, _TRIED_ENTRIES, _LEAST_TRIED = 64, 1 << 20, 8
 
 
 class Multiplicities(Mapping[Irrep, float]):
@@ -49,30 +50,27 @@ class Multiplicities(Mapping[Irrep, float]):
     def __init__(self, known: Sequence[Irrep], values: Sequence[float], residual: float) -> None:
         self.group: Group = known[0].group
         self.residual = residual
-        self._irreps = tuple(known)
-        self._values = {rho.name: float(value) for rho, value in zip(known, values, strict=True)}
+        self._values = {rho: float(value) for rho, value in zip(known, values, strict=True)}
 
     def __getitem__(self, irrep: Irrep | str) -> float:
-        if isinstance(irrep, Irrep) and (irrep.group != self.group or irrep.field != self._irreps[0].field):
-            raise KeyError(irrep)
-        return self._values[irrep if isinstance(irrep, str) else irrep.name]
+        return self.as_floats()[irrep] if isinstance(irrep, str) else self._values[irrep]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Multiplicities):
             return NotImplemented
-        return (self.group, self._irreps[0].field, self._values) == (other.group, other._irreps[0].field, other._values)
+        return self._values == other._values
 
     __hash__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Irrep]:
-        return iter(self._irreps)
+        return iter(self._values)
 
     def __len__(self) -> int:
-        return len(self._irreps)
+        return len(self._values)
 
     def as_floats(self) -> dict[str, float]:
         """The multiplicities by the irreps' names."""
-        return dict(self._values)
+        return {rho.name: value for rho, value in self._values.items()}
 
     @property
     def is_whole(self) -> bool:
@@ -81,10 +79,10 @@ class Multiplicities(Mapping[Irrep, float]):
 
     def __str__(self) -> str:
         if self.is_whole:
-            counts = [(name, round(value)) for name, value in self._values.items()]
+            counts = [(rho.name, round(value)) for rho, value in self._values.items()]
             terms = [name if count == 1 else f"{count} {name}" for name, count in counts if count]
             return " ⊕ ".join(terms) or "0"
-        terms = [f"{value:.2f} {name}" for name, value in self._values.items()]
+        terms = [f"{value:.2f} {rho.name}" for rho, value in self._values.items()]
         return f"{' + '.join(terms)} (residual {self.residual:.1e})"
 
     def __repr__(self) -> str:
@@ -125,7 +123,7 @@ def multiplicities(
         if group is not None and group != rho.group:
             raise RepresentationError(f"this is a representation of {rho.group.label}, not of {group.label}.")
         group, character, residual = rho.group, rho.character, _representation_residual(rho)
-        is_complex = rho.dim > 0 and rho.matrix(0).is_complex()
+        is_complex = rho.is_complex
     else:
         if group is None:
             raise RepresentationError("matrices need their group: multiplicities(matrices, G).")
@@ -191,10 +189,11 @@ def _representation_residual(rho: Representation) -> float:
     if not rho.dim:
         return 0.0
     group, generator = rho.group, torch.Generator().manual_seed(0)
-    device = rho.character.device
-    tried = group.sample(min(_TRIED, group.order), generator=generator).to(device)
-    # Complex, because matrices may be so where their character is real, as for irreps of quaternionic type.
-    vectors = torch.randn(len(tried), rho.dim, generator=generator, dtype=torch.float64).to(device, torch.complex128)
+    count = min(_TRIED, max(_LEAST_TRIED, _TRIED_ENTRIES // rho.dim))
+    tried = group.sample(min(count, group.order), generator=generator)
+    vectors = torch.randn(len(tried), rho.dim, generator=generator, dtype=torch.float64)
+    if rho.is_complex:
+        vectors = vectors.to(torch.complex128)
     total = 0.0
     for g in group.generators.values():
         one = torch.full_like(tried, g)

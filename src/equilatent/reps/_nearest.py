@@ -124,7 +124,7 @@ def nearest_representation(group: Group, matrices: Mapping[str, npt.ArrayLike | 
         )
     orthogonal = from_matrices(group, dict(zip(group.generators, averaged, strict=True)))
     parts = decompose(orthogonal, field="real")
-    if [(sigma.name, count) for sigma, count in parts.blocks] != [(sigma.name, n) for sigma, n in rounded if n]:
+    if parts.blocks != tuple((sigma, count) for sigma, count in rounded if count):
         raise RepresentationError(
             f"these matrices are next to no one representation of {group.label}: averaging leads to {parts}, their "
             f"multiplicities are {counts}. Train longer, or give the algebra loss more weight."

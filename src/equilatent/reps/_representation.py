@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from equilatent.errors import GroupError, GroupTooLargeError, RepresentationError
 from equilatent.groups import Group, Subgroup
+from equilatent.reps._layout import along_axes
 
 __all__ = [
     "DirectSumRepresentation",
@@ -25,13 +25,16 @@ __all__ = [
 
 #: A regular representation keeps a table of |G|² indices up to this many (32 MB); beyond, it multiplies in G instead.
 _TABLE_ENTRIES = 1 << 22
+#: Dense matrices are made up to so many entries at once (1 GiB of float64).
+_MATRIX_ENTRIES = 1 << 27
 
 
 class Representation(nn.Module, ABC):
     """A linear representation ρ of a finite group: ρ(gh) = ρ(g)ρ(h), ρ(e) = 1.
 
     Call it to apply ρ(gᵢ) to the i-th sample of a batch. Representations have no parameters; their tables are
-    non-persistent buffers, so that ``.to(device)`` moves them and a ``state_dict`` stays as it was.
+    non-persistent buffers, so that ``.to(device)`` moves them and a ``state_dict`` stays as it was. As all modules, two of
+    them are equal only if they are one object (but see `Irrep`); `is_isomorphic` compares up to a change of basis.
 
     Attributes:
         group: the group that is represented.
@@ -59,12 +62,14 @@ class Representation(nn.Module, ABC):
             dim: the axis of x along which ρ acts; not the batch axis 0.
 
         Returns:
-            A tensor like x. Differentiable with respect to x.
+            A tensor like x, also in its memory format. Differentiable with respect to x.
 
         Raises:
-            RepresentationError: if the axis does not have `dim` entries, or g is not one element a sample.
+            RepresentationError: if x is no tensor, the axis does not have `dim` entries, or g is not one element a sample.
             GroupError: if g holds something that is no element.
         """
+        if not isinstance(x, Tensor):
+            raise RepresentationError(f"ρ acts on a batch of vectors, a tensor [B, …]; got {type(x).__name__}.")
         axis = dim if dim >= 0 else x.ndim + dim
         if not 0 < axis < x.ndim:
             raise RepresentationError(
@@ -80,28 +85,49 @@ class Representation(nn.Module, ABC):
             raise RepresentationError(
                 f"g holds one element for each sample: expected shape [{len(x)}], got {list(g.shape)}."
             )
-        blocked = x.reshape(len(x), math.prod(x.shape[1:axis]), self.dim, math.prod(x.shape[axis + 1 :]))
-        return self.apply_blocks(blocked, g).reshape(x.shape)
+        return along_axes(x, (axis,), lambda blocks: self.apply_blocks(blocks, g))
 
     @abstractmethod
     def apply_blocks(self, x: Tensor, g: Tensor) -> Tensor:
         """ρ(g) along axis 2 of x, [B, k, dim, m]: k copies of ρ on m columns each. Nothing is checked."""
 
-    @abstractmethod
     def matrix(self, g: int | Tensor) -> Tensor:
-        """ρ(g) as a matrix, float64 (or complex128) [dim, dim], or [*g.shape, dim, dim] for a LongTensor."""
+        """ρ(g) as a dense matrix.
+
+        Args:
+            g: an element, or a LongTensor of them.
+
+        Returns:
+            [dim, dim], or [*g.shape, dim, dim] for a LongTensor; complex128 if `is_complex`, else float64.
+
+        Raises:
+            GroupTooLargeError: if the matrices would have more than 2²⁷ entries (1 GiB).
+            GroupError: if g holds something that is no element.
+        """
+        if isinstance(g, str):
+            raise GroupError(f"ρ.matrix takes elements as integers; look {g!r} up first: rho.matrix(G[{g!r}]).")
+        elements = self.group.check(g if isinstance(g, Tensor) else torch.tensor(int(g)))
+        check_size(
+            self.group,
+            self.dim,
+            elements.numel(),
+            remedy="Act on vectors with rho(x, g), which makes no matrix, or ask for the matrices of fewer elements.",
+        )
+        return self.make_matrices(elements)
+
+    @abstractmethod
+    def make_matrices(self, g: Tensor) -> Tensor:
+        """What `matrix` returns for a LongTensor. Nothing is checked."""
+
+    @property
+    @abstractmethod
+    def is_complex(self) -> bool:
+        """Whether the matrices are complex128, and not float64."""
 
     @property
     @abstractmethod
     def character(self) -> Tensor:
         """χ(g) = tr ρ(g) for each element, float64 (or complex128) [order], on the CPU."""
-
-    def _indices(self, g: int | Tensor) -> Tensor:
-        if isinstance(g, Tensor):
-            return self.group.check(g)
-        if isinstance(g, str):
-            raise GroupError(f"ρ.matrix takes elements as integers; look {g!r} up first: rho.matrix(G[{g!r}]).")
-        return self.group.check(torch.tensor(int(g)))
 
 
 class TrivialRepresentation(Representation):
@@ -114,10 +140,14 @@ class TrivialRepresentation(Representation):
         """Return x itself."""
         return x
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The 1×1 identity for each element."""
-        g = self._indices(g)
         return torch.ones(*g.shape, 1, 1, dtype=torch.float64, device=g.device)
+
+    @property
+    def is_complex(self) -> bool:
+        """No: the matrices are ones."""
+        return False
 
     @property
     def character(self) -> Tensor:
@@ -165,7 +195,7 @@ class PermutationRepresentation(Representation):
         size, copies, _, inner = x.shape
         if inner == 1:
             # Along the last axis torch.gather is three times faster than along one before an axis of one entry.
-            moved = torch.gather(x[..., 0], 2, source[:, None].expand(x.shape[:3]))[..., None]
+            moved = torch.gather(x.squeeze(3), 2, source[:, None].expand(x.shape[:3])).unsqueeze(3)
         else:
             # Whole rows move together: selecting rows is several times faster than gathering numbers.
             first = torch.arange(size * copies, device=x.device).view(size, copies, 1) * self.dim
@@ -177,15 +207,19 @@ class PermutationRepresentation(Representation):
             raise RepresentationError(f"{self.label} of {self.group.label} changes signs; {x.dtype} vectors have none.")
         return moved * self._sign.to(g.device)[g].to(x.dtype)[:, None, :, None]
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The (signed) permutation matrices of the elements."""
-        g = self._indices(g)
         source = self._sources(g)
         matrix = torch.zeros(*g.shape, self.dim, self.dim, dtype=torch.float64, device=g.device)
         values = torch.ones((), dtype=torch.float64, device=g.device).expand(source.shape)
         if self._sign is not None:
             values = self._sign.to(g.device)[g].double()
         return matrix.scatter(-1, source[..., None], values[..., None])
+
+    @property
+    def is_complex(self) -> bool:
+        """No: the entries are 0, 1 and −1."""
+        return False
 
     @property
     def character(self) -> Tensor:
@@ -238,13 +272,17 @@ class MatrixRepresentation(Representation):
             table = table.to(x.dtype)
         matrices = table[g].to(x.dtype)
         if x.shape[-1] == 1:
-            return torch.bmm(x[..., 0], matrices.mT)[..., None]
+            return torch.bmm(x.squeeze(3), matrices.mT).unsqueeze(3)
         return torch.matmul(matrices[:, None], x)
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The matrices of the elements."""
-        g = self._indices(g)
         return self.matrices.to(g.device)[g]
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether the given matrices are."""
+        return self.matrices.is_complex()
 
     @property
     def character(self) -> Tensor:
@@ -296,18 +334,25 @@ class DirectSumRepresentation(Representation):
             return x
         return moved[0] if len(moved) == 1 else torch.cat(moved, dim=2)
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The block-diagonal matrices of the elements."""
-        g = self._indices(g)
-        blocks = [rho.matrix(g) for rho, count in self.blocks for _ in range(count)]
-        dtype = torch.complex128 if any(block.is_complex() for block in blocks) else torch.float64
+        dtype = torch.complex128 if self.is_complex else torch.float64
         matrix = torch.zeros(*g.shape, self.dim, self.dim, dtype=dtype, device=g.device)
         start = 0
-        for block in blocks:
-            end = start + block.shape[-1]
-            matrix[..., start:end, start:end] = block
-            start = end
+        for rho, count in self.blocks:
+            if not count:
+                continue
+            block = rho.make_matrices(g)
+            for _ in range(count):
+                end = start + rho.dim
+                matrix[..., start:end, start:end] = block
+                start = end
         return matrix
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether a block that occurs is."""
+        return any(rho.is_complex for rho, count in self.blocks if count)
 
     @property
     def character(self) -> Tensor:
@@ -343,13 +388,17 @@ class TensorRepresentation(Representation):
         blocks = moved.reshape(size, copies, self.left.dim, self.right.dim * inner)
         return self.left.apply_blocks(blocks, g).reshape(x.shape)
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The Kronecker products of the matrices."""
-        g = self._indices(g)
-        left, right = self.left.matrix(g), self.right.matrix(g)
+        left, right = self.left.make_matrices(g), self.right.make_matrices(g)
         dtype = torch.promote_types(left.dtype, right.dtype)
         product = left.to(dtype)[..., :, None, :, None] * right.to(dtype)[..., None, :, None, :]
         return product.reshape(*g.shape, self.dim, self.dim)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether a factor is."""
+        return self.left.is_complex or self.right.is_complex
 
     @property
     def character(self) -> Tensor:
@@ -378,10 +427,14 @@ class PulledBackRepresentation(Representation):
         """ρ of the images."""
         return self.rho.apply_blocks(x, self.images.to(g.device)[g])
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The matrices of the images."""
-        g = self._indices(g)
-        return self.rho.matrix(self.images.to(g.device)[g])
+        return self.rho.make_matrices(self.images.to(g.device)[g])
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether ρ is."""
+        return self.rho.is_complex
 
     @property
     def character(self) -> Tensor:
@@ -423,17 +476,21 @@ class InducedRepresentation(Representation):
         placed = moved.index_select(0, rows.reshape(-1)).view(size, count, copies, self.rho.dim, inner)
         return placed.transpose(1, 2).reshape(x.shape)
 
-    def matrix(self, g: int | Tensor) -> Tensor:
+    def make_matrices(self, g: Tensor) -> Tensor:
         """The block-permutation matrices of the elements."""
-        g = self._indices(g)
         target, h = self._steps(g)
-        blocks = self.rho.matrix(h)
+        blocks = self.rho.make_matrices(h)
         count, dim = target.shape[-1], self.rho.dim
         matrix = torch.zeros(*g.shape, count, dim, count, dim, dtype=blocks.dtype, device=g.device)
         place = target[..., None, :, None, None].expand(*g.shape, 1, count, dim, dim)
         permuted = matrix.movedim(-2, -3)  # [..., to, from, dim, dim]
         permuted.scatter_(-4, place, blocks[..., None, :, :, :])
         return matrix.reshape(*g.shape, self.dim, self.dim)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether ρ is."""
+        return self.rho.is_complex
 
     @property
     def character(self) -> Tensor:
@@ -448,10 +505,24 @@ def _operand(label: str) -> str:
     return f"({label})" if " " in label else label
 
 
-def check_size(group: Group, dim: int, limit: int = 1 << 27) -> None:
-    """Refuse to make |G| dense matrices that would take more than a gigabyte."""
-    if group.order * dim * dim > limit:
+def check_size(
+    group: Group,
+    dim: int,
+    count: int | None = None,
+    *,
+    remedy: str = "Use a permutation representation, or a smaller group.",
+) -> None:
+    """Refuse to make dense matrices that would take more than a gigabyte.
+
+    Args:
+        group: the group.
+        dim: the size of a matrix.
+        count: how many matrices; one for each element if not given.
+        remedy: what to do instead, for the message.
+    """
+    count = group.order if count is None else count
+    if count * dim * dim > _MATRIX_ENTRIES:
+        many = f"{count} matrices of {dim}×{dim}" if count != 1 else f"a matrix of {dim}×{dim}"
         raise GroupTooLargeError(
-            f"{group.order} matrices of {dim}×{dim} for {group.label} would take "
-            f"{group.order * dim * dim * 8 / 2**30:.1f} GiB. Use a permutation representation, or a smaller group."
+            f"{many} for {group.label} would take {count * dim * dim * 8 / 2**30:.1f} GiB. {remedy}"
         )

@@ -22,6 +22,8 @@ __all__ = ["assert_action", "assert_equivariant", "assert_group", "assert_homomo
 #: Laws are checked on all pairs of elements up to this order, and on drawn pairs beyond.
 _ALL_PAIRS_ORDER = 64
 _DRAWN_PAIRS = 2048
+#: Matrices are made for so many elements at once that a block of them has about this many entries.
+_ENTRIES = 1 << 24
 
 
 def _require(condition: bool, message: str) -> None:
@@ -86,7 +88,8 @@ def assert_homomorphism(
         bool(torch.allclose(identity, torch.eye(len(identity), dtype=identity.dtype), atol=tolerance)), "ρ(e) ≠ 1."
     )
     g, h = _pairs(group, _seeded(seed))
-    for some_g, some_h in zip(g.split(256), h.split(256), strict=True):
+    rows = max(1, min(256, _ENTRIES // max(1, len(identity) ** 2)))
+    for some_g, some_h in zip(g.split(rows), h.split(rows), strict=True):
         error = (matrix(group.product(some_g, some_h)) - matrix(some_g) @ matrix(some_h)).abs().amax((1, 2))
         worst = int(error.argmax())
         _require(

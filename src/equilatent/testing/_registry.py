@@ -56,7 +56,11 @@ GROUPS: dict[str, Callable[[], Group]] = {
     "from permutations": lambda: groups.from_permutations({"a": [1, 2, 3, 4, 0], "b": [0, 2, 4, 1, 3]}),
     "from integer matrices": lambda: groups.from_matrices([[[0, -1], [1, 1]], [[0, 1], [1, 0]]]),
     "from floating matrices": lambda: groups.from_matrices({"r": _FIFTH, "s": [[1, 0], [0, -1]]}),
+    "from complex matrices": lambda: groups.from_matrices({"i": [[1j, 0], [0, -1j]], "j": [[0, 1], [-1, 0]]}),
     "from presentation": lambda: groups.from_presentation("x^3, y^3, (x y)^2"),
+    "from presentation, with e": lambda: groups.from_presentation(
+        "x1^2, x2^2, (x1 x2)^3, e^2, [x1, e], [x2, e]", generators=["x1", "x2", "e"]
+    ),
     "from table": lambda: groups.from_table(groups.quaternion().table()),
 }
 
