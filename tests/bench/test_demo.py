@@ -19,7 +19,7 @@ from equilatent.bench.demo._networks import classifier, exact_classifier
 from equilatent.bench.demo._report import ROWS, encoder_table, sentences
 from equilatent.bench.demo._training import AUTOENCODERS, ENCODERS, encoder_terms, train_encoder
 from equilatent.bench.digits import Digits, load_digits, split_digits
-from equilatent.bench.record import write_text
+from equilatent.bench.harness.record import write_text
 from equilatent.cli import main
 from equilatent.objective import Equivariance
 
