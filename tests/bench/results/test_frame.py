@@ -129,6 +129,13 @@ def test_runs_on_other_data_have_another_name(record: Make, read: Make) -> None:
     assert frame["data.digest"].nunique() == 2
 
 
+def test_configurations_that_are_told_apart_by_their_digests_alone(record: Make, read: Make) -> None:
+    lacking = record(seed=1)
+    del lacking["config"]["batch"]
+    frame = read(record(), lacking)
+    assert frame["name"].tolist() == [f"ours, digest {digest}" for digest in frame["digest"]]
+
+
 def test_fields_that_older_records_lack_are_what_held_then(record: Make, read: Make) -> None:
     old = record(later=0.0, final={"test_moved_task": 0.125})
     for name in ("schema", "protocol", "selected"):

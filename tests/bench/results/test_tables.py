@@ -308,6 +308,13 @@ def test_the_verdict_without_what_it_is_about(record: Make, read: Make, tasks: d
     assert beside(read(*exact), tasks["toy"])[2].startswith("`ours` is above `cnn` on C4 (by 0.250, 2 seeds each);")
 
 
+def test_the_verdict_is_of_the_configuration_that_was_run(record: Make, read: Make, tasks: dict[str, Task]) -> None:
+    frame = read(*several(record, [0.75, 0.5], strength=0.0), *several(record, [0.5, 0.25], method="cnn"))
+    assert beside(frame, tasks["toy"])[2].startswith(
+        "`ours, strength = 0.0` is above `cnn` on C4 (by 0.250, 2 seeds each)"
+    )
+
+
 def test_the_verdict_of_a_task_without_a_baseline(record: Make, read: Make, tasks: dict[str, Task]) -> None:
     def runs(method: str, counts: list[int]) -> list[dict[str, Any]]:
         return [

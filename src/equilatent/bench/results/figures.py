@@ -82,6 +82,8 @@ def scatters(part: pd.DataFrame, task: Task) -> list[Drawing]:
         points = (
             points[points["x"] > 0].groupby(["group", "system", "name"], sort=False)[["x", "y"]].agg(["mean", "std"])
         )
+        if points.empty:
+            continue
         draw = functools.partial(_scatter, systems=systems, words=(words, quantity.heading))
         panels = [
             functools.partial(draw, points=points.loc[[group]], title=group) for group in points.index.unique("group")
@@ -138,7 +140,7 @@ def _logarithmic(axis: Any, which: str) -> None:
 
 
 def _short(value: float) -> str:
-    return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k" if value >= 1e4 else f"{value:.3g}"
+    return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k" if value >= 1e4 else f"{value:,g}"
 
 
 def by_element(part: pd.DataFrame, task: Task) -> list[Drawing]:

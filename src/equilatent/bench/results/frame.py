@@ -65,8 +65,14 @@ def load(folders: Iterable[str | Path], tasks: Mapping[str, Task]) -> pd.DataFra
             if Path(known["path"]).resolve() != path.resolve():
                 left_out[str(path)] = f"the same configuration and seed as {known['path']}, which is shown"
     frame = _as_frame(sorted(rows.values(), key=lambda row: _place(row, tasks)))
-    several = frame.groupby(["task", "protocol", "budget"])["data.digest"].transform("nunique") > 1
-    frame["name"] = frame["name"].where(~several, frame["name"] + ", data " + frame["data.digest"])
+    # A name is to tell apart whatever is not to be averaged.
+    for other, within in (
+        ("data", ["task", "protocol", "budget"]),
+        ("", ["task", "protocol", "budget", "group", "name"]),
+    ):
+        digests = frame[f"{other}.digest" if other else "digest"]
+        several = frame.groupby(within)[digests.name].transform("nunique") > 1
+        frame["name"] = frame["name"].where(~several, frame["name"] + f", {other or 'digest'} " + digests)
     frame.attrs["left_out"] = left_out
     return frame
 

@@ -55,7 +55,7 @@ def blocks_of(runs: pd.DataFrame, task: Task) -> Iterator[Block]:
             name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(filter(None, where)))
             yield Block("drawing", dataclasses.replace(drawing, name=name))
         yield from _tables(_details(part, beside, task))
-        made = {"Data": _data(part), "Machine": _machines(part), "Versions": _versions(part)}
+        made = {"Data": _data(part), "Machine": _all(part, "machine."), "Versions": _all(part, "version.")}
         yield from (Block("text", f"{what}: {words}.") for what, words in made.items() if words)
 
 
@@ -102,18 +102,9 @@ def _data(part: pd.DataFrame) -> str:
     return "; ".join(tables.unique(map(str, said)))
 
 
-def _machines(part: pd.DataFrame) -> str:
-    names = [name for name in part if name.startswith("machine.") and part[name].notna().any()]
-    machines = (
-        ", ".join(f"{name.removeprefix('machine.')} {value}" for name, value in machine.items() if not pd.isna(value))
-        for machine in part[names].to_dict("records")
-    )
-    return "; ".join(filter(None, tables.unique(machines)))
-
-
-def _versions(part: pd.DataFrame) -> str:
-    names = [name for name in part if name.startswith("version.") and part[name].notna().any()]
-    return ", ".join(f"{name.removeprefix('version.')} {_said(part, name)}" for name in names)
+def _all(part: pd.DataFrame, prefix: str) -> str:
+    names = [name for name in part if name.startswith(prefix) and part[name].notna().any()]
+    return ", ".join(f"{name.removeprefix(prefix)} {_said(part, name)}" for name in names)
 
 
 def portraits_of(runs: pd.DataFrame, task: Task, left_out: dict[str, str]) -> Iterator[Block]:

@@ -208,17 +208,16 @@ def verdict(part: pd.DataFrame, controls: pd.DataFrame, runs: pd.DataFrame, task
         task: the task.
     """
     method, quantity = task.config().method, task.quantities[0]
-    told: dict[str, list[str]] = {}
+    told: dict[str, dict[str, list[str]]] = {}
     few: dict[str, list[str]] = {}
     absent: dict[str, list[str]] = {}
-    measured = []
     for group in part["group"].unique():
         if not (part["system"].eq(method) & part["group"].eq(group)).any():
             absent.setdefault(f"`{method}`", []).append(group)
             continue
         own = own_runs(part, task, group)
-        columns = _columns(own, quantity)
-        measured.append(f"`{own['name'].iloc[0]}` on {group} has {_in_words(own, columns, task)}")
+        name, columns = own["name"].iloc[0], _columns(own, quantity)
+        outcomes: dict[str, list[str]] = {}
         for wanted in controls[controls["beside"].isin(own["digest"])].itertuples():
             label = f"`{wanted.title}`" if wanted.title == task.baseline else wanted.title
             other = runs[(runs["digest"] == wanted.digest) & runs["data.digest"].isin(own["data.digest"])]
@@ -226,13 +225,17 @@ def verdict(part: pd.DataFrame, controls: pd.DataFrame, runs: pd.DataFrame, task
                 absent.setdefault(label, []).append(group)
                 continue
             outcome, text = _outcome(own, other, next(iter(columns), quantity.name), quantity)
-            (told if outcome else few).setdefault(f"{outcome} {label}".strip(), []).append(f"{group} ({text})")
+            (outcomes if outcome else few).setdefault(f"{outcome} {label}".strip(), []).append(f"{group} ({text})")
+        subject = f"`{name}`"
+        if not (task.baseline and outcomes):  # without anything to compare with, what was measured
+            subject += f" on {group} has {_in_words(own, columns, task)}" + (": it" if outcomes else "")
+        for words, where in outcomes.items():
+            told.setdefault(subject, {}).setdefault(words, []).extend(where)
+        told.setdefault(subject, {})
     clauses = []
-    if told:
-        subject = f"`{method}`" if task.baseline else "; ".join(measured) + ": it"
-        clauses.append(f"{subject} is {_listed([f'{words} on {_listed(where)}' for words, where in told.items()])}")
-    elif measured:
-        clauses.append("; ".join(measured))
+    for subject, outcomes in told.items():
+        said = _listed([f"{words} on {_listed(where)}" for words, where in outcomes.items()])
+        clauses.append(f"{subject} is {said}" if said else subject)
     clauses += [f"too few seeds to tell it from {label} on {_listed(where)}" for label, where in few.items()]
     if absent:
         clauses.append(f"not run: {_listed([f'{label} on {_listed(where)}' for label, where in absent.items()])}")
@@ -449,4 +452,4 @@ def _seeds(runs: pd.DataFrame) -> str:
 
 
 def _listed(texts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
