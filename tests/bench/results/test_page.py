@@ -303,3 +303,33 @@ def test_a_terminal_that_knows_ascii_only(tmp_path: Path, monkeypatch: pytest.Mo
     sys.stdout.flush()
     assert b"C2: all configurations, mean ? deviation" in printed.getvalue()
     assert "mean ± deviation" in out.read_text("utf-8")
+
+
+def test_a_run_of_the_harness_is_read_with_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from equilatent.bench.catalogue import CATALOGUE
+    from equilatent.bench.data import TypefaceData
+    from equilatent.bench.harness.run import run
+    from equilatent.bench.tasks.learned import _tmnist
+
+    glyphs = torch.randint(256, (2, 10, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    monkeypatch.setattr(_tmnist, "tmnist", lambda _: TypefaceData(glyphs, ("one", "other"), {"source": "noise"}))
+    monkeypatch.setattr(_tmnist, "_EVALUATION_VIEWS", 20)
+    task = CATALOGUE["tmnist"]
+    for method in ("learned", "control"):
+        config = task.config(
+            method=method, out=tmp_path / "runs", features=6, epochs=2, limit=20, batch=10, device="cpu"
+        )
+        written = run(task, config, 0, progress=False)
+    frame = load([tmp_path / "runs"], CATALOGUE)
+    assert frame["system"].tolist() == ["learned", "control"] and frame.attrs["left_out"] == {}
+    assert frame["relator_loss"].iloc[1] == written["final"]["relator_loss"]
+    assert frame["selected.loss"].iloc[1] == written["selected"]["loss"]
+    portraits = [block.content for block in page.portraits_of(frame, task, {}) if block.kind == "drawing"]
+    assert [drawing.title for drawing in portraits] == [
+        *("Learning", "Eigenvalues during training", "Decoded", "Latents", "Samples"),
+        *("Learning", "Eigenvalues during training", "Samples"),
+    ]
+    said = next(block.content for block in page.blocks_of(frame, task) if block.kind == "verdict")
+    assert said.endswith("1 seed each).") and "too few seeds to tell it from the algebra loss alone" in said

@@ -3,6 +3,7 @@
 import math
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -333,7 +334,8 @@ def test_every_command_of_the_archive_makes_its_digest_again() -> None:
     """But for those of which it is told that this version does not."""
     from equilatent.bench import load
 
-    frame = load("results/experiments", "results/superseded")
+    results = Path(__file__).parents[3] / "results"
+    frame = load(results / "experiments", results / "superseded")
     again = 0
     for name, runs in frame.groupby("task", sort=False):
         for digest, command in tables.made_table(runs, CATALOGUE[name])["command"].items():

@@ -46,7 +46,7 @@ CONTROLS = (
         "the algebra loss alone, from the same start",
         "control",
         keeps=(
-            *("features", "start", "noise", "rate", "batch"),
+            *("features", "start", "noise", "epochs", "batch", "rate", "schedule"),
             *("algebra_weight", "relator_weight", "mixed_damping", "inverse_weight"),
         ),
     ),
