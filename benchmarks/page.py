@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from equilatent.bench.blocks import blocks, replace_blocks
-from equilatent.bench.record import write_json, write_text
+from equilatent.bench.harness.record import write_json, write_text
+from tools.blocks import blocks, replace_blocks
 
 __all__ = [
     "PAGE",

@@ -20,6 +20,10 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    # A terminal that has no ± is to get its tables all the same.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     try:
         _require("tyro", "matplotlib", "jinja2", "tqdm")
         return _run(arguments)
@@ -111,14 +115,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
         Args:
             folders: folders of runs, or of records.
-            out: the page; each animation is written beside it as a file of its own.
+            out: the page.
         """
-        from equilatent.bench.report import make_report
-
-        made = make_report(folders)
-        print(made.markdown())
-        files = made.write(out)
-        print("\n".join(["", f"The page: {files[0].resolve()}", *(f"Animation: {file}" for file in files[1:])]))
+        _report(folders, out)
 
     @app.command(name="version")
     def version() -> None:
@@ -200,6 +199,29 @@ def _run_sweep(config: "SweepConfig") -> None:
     count = sum(len(row["not_finished"]) for row in summary["cells"])
     if count:
         raise EquilatentError(f"{count} runs are not finished. The same command tries them again.")
+
+
+def _report(folders: Sequence[Path], out: Path) -> None:
+    _require("pandas", "tabulate", "scipy")
+    from equilatent.bench import load
+    from equilatent.bench.catalogue import CATALOGUE
+    from equilatent.bench.harness.record import write_text
+    from equilatent.bench.results.page import as_markdown, as_page, blocks_of
+
+    runs = load(*folders)
+    left_out = [f"- {path}: {reason}" for path, reason in runs.attrs["left_out"].items()]
+    if runs.empty:
+        raise EquilatentError(
+            f"there is no finished run in {', '.join(map(str, folders)) or 'no folder'}. Make one: equilatent run --help"
+            + "".join(f"\n  {line}" for line in left_out)
+        )
+    write_text(out, as_page(runs, CATALOGUE))
+    for name in runs["task"].unique():
+        task = CATALOGUE[name]
+        print(f"## {task.title} ({task.table})\n\n{as_markdown(blocks_of(runs[runs['task'] == name], task))}\n")
+    if left_out:
+        print("\n".join(["## Left out", "", *left_out, ""]))
+    print(f"The page: {out.resolve()}")
 
 
 def _demo(config: "DemoConfig") -> None:

@@ -33,6 +33,13 @@ __all__ = [
 
 #: Counts changes of what a record holds. 1: no schema, protocol and selected; 2: with them.
 SCHEMA = 2
+#: Numbers of the first schema that are called otherwise now, among the final ones and in the curve.
+_RENAMED = {
+    "test_moved_task": "test_decoded_task",
+    "val/moved_task": "val/decoded_task",
+    "train/moved_task": "train/decoded_task",
+    "train/shifted_task": "train/transformed_task",
+}
 #: What a record has to hold, and of what kind.
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     "experiment": str,
@@ -110,12 +117,17 @@ def read_record(path: Path) -> dict[str, Any]:
         "schema": 1,
         "protocol": 1,
         "selected": {},
-        "curve": [],
         "data": {},
         "machine": {},
         "versions": {},
         **record,
+        "final": _renamed(record["final"]),
+        "curve": [_renamed(row) for row in record.get("curve", [])],
     }
+
+
+def _renamed(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {_RENAMED.get(name, name): value for name, value in numbers.items()}
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -18,7 +18,7 @@ from equilatent.groups import Group
 if TYPE_CHECKING:
     from equilatent.bench.harness.system import System
 
-__all__ = ["Better", "Control", "Problem", "Quantity", "Split", "Task"]
+__all__ = ["Better", "Control", "Drawing", "Problem", "Quantity", "Split", "Task"]
 
 Better = Literal["higher", "lower"]
 Split = Literal["validation", "test"]
@@ -33,13 +33,16 @@ class Quantity:
             for all its entries.
         heading: what it is called.
         better: which values are better; None if it only describes.
-        digits: decimal places; None for four significant figures.
+        digits: decimal places; None for as many as suit the number, at least three significant figures of most.
+        given: whether it follows from the configuration, as the number of parameters does, and is not measured. A name
+            with ``config.`` in front is that of a field.
     """
 
     name: str
     heading: str
     better: Better | None = None
     digits: int | None = None
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,36 @@ class Control:
     Attributes:
         title: what it decides.
         method: the system.
-        fields: how its configuration differs from that of the run beside which it stands.
+        fields: how its configuration differs from the default one on the same group and budget; a function makes the value
+            from that configuration.
+        keeps: fields that it has in common with the run beside which it stands, besides the group and the budget.
     """
 
     title: str
     method: str
     fields: Mapping[str, Any] = field(default_factory=dict)
+    keeps: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of several panels, which stand beside each other or below, as there is room.
+
+    Attributes:
+        name: of a file, without its suffix.
+        title: what it shows.
+        caption: how to read it.
+        panels: each draws on the axes of matplotlib that it is given.
+        size: of the axes of a panel, in inches.
+        framed: whether the axes have numbers or names beside them, which need room.
+    """
+
+    name: str
+    title: str
+    caption: str
+    panels: Sequence[Callable[[Any], None]]
+    size: tuple[float, float] = (2.5, 2.0)
+    framed: bool = True
 
 
 class Problem(ABC):
@@ -117,17 +144,20 @@ class Task:
         load: the problem of a configuration, on a device. May load data.
         architecture: the network of a configuration, in the form that its systems build from.
         quantities: what tables show of a run, in their order; the first is what systems are compared by.
+        details: numbers that the tables of single runs show besides.
         criterion: the number of the validation samples that selects the epoch, and the configuration in a sweep.
         better: which values of the criterion are better.
         protocol: counts changes after which runs are no longer comparable; it is part of what a run is.
         baseline: the system that others are compared with.
         budget: fields of which less than the default is a smaller budget; only runs on one budget are compared.
-        controls: runs that every table of it has to show.
+        controls: runs that have to stand beside those of its own system, the one that its configuration has by default.
         systems: by name, those that can be trained on it, in the order of the table; filled in where both are known.
         published: the paper's numbers: for each (method, group) and name of a quantity what is printed: a text for all
             runs together, or a tuple with one for each run.
         by_element: numbers that map the name of each group element to an error, with their titles.
         by_layer: numbers that map the name of each layer to a number, with their titles.
+        figures: the figures of runs that differ in their seed alone, from the arrays of each seed that `Problem.observe`
+            and `Problem.figures` kept, and from their rows of the frame of results.
     """
 
     name: str
@@ -138,6 +168,7 @@ class Task:
     load: Callable[[Any, torch.device], Problem]
     architecture: Callable[[Any], Any]
     quantities: Sequence[Quantity]
+    details: Sequence[Quantity] = ()
     criterion: str = "loss"
     better: Better = "lower"
     protocol: int = 1
@@ -148,3 +179,4 @@ class Task:
     published: Mapping[tuple[str, str], Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)
     by_element: Mapping[str, str] = field(default_factory=dict)
     by_layer: Mapping[str, str] = field(default_factory=dict)
+    figures: Callable[[Mapping[int, Mapping[str, np.ndarray]], Any], Sequence[Drawing]] | None = None

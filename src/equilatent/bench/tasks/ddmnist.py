@@ -226,6 +226,11 @@ def _published() -> dict[tuple[str, str], dict[str, str | tuple[str, ...]]]:
     }
 
 
+def _twice_the_epochs(config: DdmnistConfig) -> int:
+    """Two views a step are twice the images."""
+    return 2 * config.epochs
+
+
 DDMNIST = Task(
     name="ddmnist",
     title="DDMNIST",
@@ -237,7 +242,8 @@ DDMNIST = Task(
     quantities=(
         Quantity("test_accuracy", "test accuracy", "higher", 3),
         Quantity("test_accuracy_plain", "test accuracy, not transformed", "higher", 3),
-        Quantity("parameters", "parameters"),
+        Quantity("parameters", "parameters", given=True),
+        Quantity("config.features", "latent width", given=True),
         Quantity("output_centred_error", "output, centred error", "lower"),
         Quantity("latent_relative_error", "latent, relative error", "lower"),
         Quantity("norm_relative_error", "behind the norm, relative error", "lower"),
@@ -251,7 +257,7 @@ DDMNIST = Task(
     budget=("limit", "epochs", "batch"),
     controls=(
         Control("the same training without the latent term", "ours", {"strength": 0.0}),
-        Control("as many images seen by the baseline", "cnn", {"epochs": 100}),
+        Control("as many images seen by the baseline", "cnn", {"epochs": _twice_the_epochs}),
         Control("a wrong representation", "ours", {"latent": "wrong"}),
     ),
     published=_published(),

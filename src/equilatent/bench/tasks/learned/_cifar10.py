@@ -14,7 +14,8 @@ import equilatent as eq
 from equilatent.bench.architecture import EncoderDecoder
 from equilatent.bench.data import ImageData, cifar10, held_out
 from equilatent.bench.harness.task import Quantity, Split, Task
-from equilatent.bench.tasks.learned._common import LearnedConfig, LearnedProblem
+from equilatent.bench.tasks.learned._common import CONTROLS, DETAILS, LearnedConfig, LearnedProblem
+from equilatent.bench.tasks.learned._figures import learned_figures
 
 __all__ = ["CIFAR10"]
 
@@ -119,6 +120,9 @@ CIFAR10 = Task(
         Quantity("test_equivariance", "equivariance loss", "lower"),
         Quantity("test_accuracy", "test accuracy", "higher", 3),
     ),
+    details=DETAILS,
+    controls=CONTROLS,
+    figures=learned_figures,
     published={
         ("learned", "C4"): {
             "eigenvalue_counts.r.0": ("16", "16", "15", "16", "16"),

@@ -16,14 +16,41 @@ from torch import Tensor, nn
 import equilatent as eq
 from equilatent.bench.group_names import group_of
 from equilatent.bench.harness.config import RunConfig
-from equilatent.bench.harness.task import Problem, Split
+from equilatent.bench.harness.task import Control, Problem, Quantity, Split
 from equilatent.errors import RepresentationError
 from equilatent.groups import Group
 from equilatent.objective import algebra_loss
 from equilatent.reps import LearnedRepresentation, Representation, Start
 
-__all__ = ["LearnedConfig", "LearnedProblem", "describe_learned"]
+__all__ = ["CONTROLS", "DETAILS", "LearnedConfig", "LearnedProblem", "describe_learned"]
 
+#: What the tables of single runs show besides the numbers of a task's own table.
+DETAILS = (
+    Quantity("multiplicities_complex", "multiplicities"),
+    Quantity("multiplicities_real.2a", "real 2a (complex type)"),
+    Quantity("multiplicities_real.2b", "real 2b (complex type)"),
+    Quantity("distance_from_regular", "distance from regular", "lower"),
+    Quantity("residual", "distance from a representation", "lower"),
+    Quantity("test_relative_error", "equivariance, relative", "lower"),
+    Quantity("test_centred_error", "equivariance, centred", "lower"),
+    Quantity("test_task", "task loss", "lower"),
+    Quantity("test_decoded_task", "task loss, transformed", "lower"),
+    Quantity("test_accuracy_turned", "test accuracy, turned", "higher"),
+    Quantity("config.features", "latent width", given=True),
+    Quantity("copies_of_regular", "copies of regular", given=True),
+    Quantity("parameters", "parameters", given=True),
+)
+#: What a learned representation has to be compared with.
+CONTROLS = (
+    Control(
+        "the algebra loss alone, from the same start",
+        "control",
+        keeps=(
+            *("features", "start", "noise", "epochs", "batch", "rate", "schedule"),
+            *("algebra_weight", "relator_weight", "mixed_damping", "inverse_weight"),
+        ),
+    ),
+)
 #: Samples that are evaluated at once.
 _BLOCK = 1024
 

@@ -19,7 +19,8 @@ from equilatent.actions import Action
 from equilatent.bench.architecture import EncoderDecoder
 from equilatent.bench.data import ImageData, held_out, mnist, turned
 from equilatent.bench.harness.task import Quantity, Task
-from equilatent.bench.tasks.learned._common import LearnedConfig, LearnedProblem
+from equilatent.bench.tasks.learned._common import CONTROLS, DETAILS, LearnedConfig, LearnedProblem
+from equilatent.bench.tasks.learned._figures import learned_figures
 
 __all__ = ["MNIST"]
 
@@ -186,10 +187,12 @@ MNIST = Task(
     architecture=network,
     quantities=(
         Quantity("multiplicities_complex", "multiplicities"),
-        Quantity("copies_of_regular", "copies of regular"),
         Quantity("relator_loss", "algebra loss", "lower"),
         Quantity("test_equivariance", "equivariance loss", "lower"),
     ),
+    details=DETAILS[1:],
+    controls=CONTROLS,
+    figures=learned_figures,
     published={
         ("learned", "D3"): {
             "multiplicities_complex.trivial": ("5.017", "6.471", "5.004", "4.960", "5.021"),

@@ -14,7 +14,8 @@ import equilatent as eq
 from equilatent.bench.architecture import EncoderDecoder
 from equilatent.bench.data import DigitViews, TypefaceData, random_views, tmnist
 from equilatent.bench.harness.task import Quantity, Split, Task
-from equilatent.bench.tasks.learned._common import LearnedConfig, LearnedProblem
+from equilatent.bench.tasks.learned._common import CONTROLS, DETAILS, LearnedConfig, LearnedProblem
+from equilatent.bench.tasks.learned._figures import learned_figures
 
 __all__ = ["TMNIST"]
 
@@ -141,6 +142,9 @@ TMNIST = Task(
         Quantity("relator_loss", "algebra loss", "lower"),
         Quantity("test_equivariance", "equivariance loss", "lower"),
     ),
+    details=DETAILS,
+    controls=CONTROLS,
+    figures=learned_figures,
     published={
         ("learned", "C2"): {
             "eigenvalue_counts.r.0": ("22", "21", "22", "21", "21"),

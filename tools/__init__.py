@@ -1,0 +1,1 @@
+"""What writes the pages of this repository; no part of the package."""
