@@ -1,6 +1,7 @@
 """The `equilatent` command."""
 
 import importlib.util
+import io
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,9 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    # A terminal that has no ± is to get its tables all the same.
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show ° or λ shows a question mark; as Python has it, the standard error always copes.
+        sys.stdout.reconfigure(errors="replace")
     try:
         _require("tyro", "matplotlib", "jinja2", "tqdm")
         return _run(arguments)

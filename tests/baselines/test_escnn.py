@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 pytest.importorskip("escnn", reason="escnn has an environment of its own: make baselines")
 
+from escnn_networks import escnn_restriction, escnn_scnn
+from steerable_systems import steerable
+
 import equilatent as eq
-from equilatent.bench.baselines import (
+from equilatent.bench.systems.steerable import (
     FieldNorm,
     FieldType,
     SteerableConv2d,
     band_limited_filters,
-    ddmnist_restriction,
-    ddmnist_scnn,
     kernel_basis,
 )
-from equilatent.bench.baselines_escnn import escnn_restriction, escnn_scnn
 from equilatent.groups import Group, cyclic, dihedral
 from equilatent.reps import Representation, irreps
 
@@ -36,7 +36,10 @@ with warnings.catch_warnings():
 
 NAMES = ("C4", "D1", "D4")
 REFERENCES = {"SCNN": escnn_scnn, "Restriction": escnn_restriction}
-OURS = {"SCNN": ddmnist_scnn, "Restriction": ddmnist_restriction}
+OURS = {
+    "SCNN": functools.partial(steerable, "scnn"),
+    "Restriction": functools.partial(steerable, "restriction"),
+}
 #: Millions of parameters with 48 and 66 features: those with 48 are in table 1 of Veefkind & Cesa (2024).
 MILLIONS = {
     ("SCNN", "C4"): (0.117, 0.119),

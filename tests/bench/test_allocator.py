@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import resource, sys
 import torch
-from equilatent.bench.allocator import keep_freed_memory
+from equilatent.bench.harness.allocator import keep_freed_memory
 
 if sys.argv[1] == "keep" and not keep_freed_memory():
     raise SystemExit(3)

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,10 +17,13 @@ import pytest
 import torch
 from filelock import FileLock
 from safetensors.torch import load_file
-from toy_experiment import TOY, ToyConfig
+from torch import nn
+from toy_experiment import TOY, ToyConfig, ToyProblem
 
-from equilatent.bench import record as record_module
-from equilatent.bench.run import RunBusyError, read_record, run, run_folder
+from equilatent.bench.harness import record as record_module
+from equilatent.bench.harness.record import read_record
+from equilatent.bench.harness.run import RunBusyError, run, run_folder
+from equilatent.bench.harness.task import Split
 from equilatent.errors import DataError, EquilatentError, NonFiniteError
 
 #: Seconds that each of the three batches of an epoch takes longer where a run is to be hit in an epoch.
@@ -96,11 +100,15 @@ def test_record_has_the_keys_of_every_record(whole: tuple[ToyConfig, dict[str, A
     config, record = whole
     assert set(record) == {
         *("experiment", "method", "group", "seed", "config", "commit", "versions", "machine", "final", "seconds"),
-        *("data", "curve", "peak_memory"),
+        *("schema", "protocol", "selected", "data", "curve", "peak_memory"),
     }
+    assert (record["schema"], record["protocol"]) == (2, 1)
     assert record == json.loads((folder_of(config) / "record.json").read_text())
     assert record["config"] == json.loads(json.dumps(config.identity))
     assert len(record["curve"]) == record["final"]["epochs"] == 4
+    assert record["final"]["width"] == 6  # what the system says of itself
+    assert record["final"]["parameters"] == 3 * 6 + 6 + 2 * 6 + 6 * 2 + 2
+    assert record["data"] == {"source": "drawn"}
     assert 10**7 < record["peak_memory"] < 10**11  # bytes; a process with torch holds more than ten million
     assert {"epoch", "train/loss", "train/latent", "val/loss"} == set(record["curve"][0])
     assert 0 < record["seconds"] < 10
@@ -118,9 +126,8 @@ def test_folder_holds_the_files_that_are_told(whole: tuple[ToyConfig, dict[str, 
     assert figures["bias"].shape == (4, 2)
     weights = load_file(folder / "weights.safetensors")
     best = record["final"]["best_epoch"]
-    np.testing.assert_allclose(figures["bias"][best], weights["2.bias"])
+    np.testing.assert_allclose(figures["bias"][best], weights["3.bias"])
     np.testing.assert_allclose(figures["weight"], weights["0.weight"])
-    assert best == int(np.argmin([row["val/loss"] for row in record["curve"]]))
 
 
 def test_same_seed_same_numbers_and_another_seed_others(config: ToyConfig, tmp_path: Path) -> None:
@@ -130,37 +137,16 @@ def test_same_seed_same_numbers_and_another_seed_others(config: ToyConfig, tmp_p
     assert go(replace(config, epochs=2), 1)["curve"] != first["curve"]
 
 
-def test_an_epoch_takes_every_sample_once_and_tells_means_over_batches(config: ToyConfig) -> None:
-    seen: list[list[int]] = []
-
-    class Counting(TOY.make):  # type: ignore[name-defined, misc]
-        def start_epoch(self, generator: torch.Generator) -> None:
-            super().start_epoch(generator)
-            seen.append([])
-
-        def loss(self, indices: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-            seen[-1] += indices.tolist()
-            return super().loss(indices)[0], {"index": indices.double().mean()}
-
-    curve = run(replace(TOY, make=Counting), replace(config, epochs=2), 0, progress=False)["curve"]
-    assert [sorted(epoch) for epoch in seen] == [list(range(96))] * 2
-    assert seen[0] != seen[1]
-    assert [row["train/index"] for row in curve] == pytest.approx([95 / 2] * 2)
-
-
 def test_finished_run_is_not_run_again(config: ToyConfig) -> None:
     record = go(replace(config, epochs=1))
-    broken = replace(TOY, make=lambda *_: pytest.fail("it is finished"))
+    broken = replace(TOY, load=lambda *_: pytest.fail("it is finished"))
     assert run(broken, replace(config, epochs=1), 0) == record
 
 
-def test_limit_and_patience(config: ToyConfig) -> None:
+def test_configuration_reaches_the_problem(config: ToyConfig) -> None:
     short = go(replace(config, limit=32, epochs=1))
     assert short["config"]["limit"] == 32
-    early = go(replace(config, epochs=50, patience=2, min_change=100.0))
-    # The first epoch improves on nothing; the next two do not improve by so much.
-    assert early["final"]["epochs"] == 3
-    assert early["final"]["best_epoch"] == 0
+    assert short["curve"] != go(replace(config, epochs=1))["curve"]
 
 
 def test_bf16(config: ToyConfig) -> None:
@@ -225,15 +211,30 @@ def test_terminated_is_no_success(config: ToyConfig, apart: Callable[..., Any]) 
     process = apart(go, config, until=lambda: epochs_of(folder_of(config)) >= 1)
     process.terminate()
     process.join(20)
-    assert process.exitcode == 128 + signal.SIGTERM
+    assert process.exitcode == -signal.SIGTERM
     assert not (folder_of(config) / "record.json").exists()
 
 
-@pytest.mark.parametrize("name", ["last.ckpt", "weights.safetensors", "figures.npz", "record.json"])
+@pytest.mark.parametrize(
+    ("name", "count", "epochs"),
+    [
+        ("last.ckpt", 2, 1),
+        ("metrics.csv", 2, 1),
+        ("metrics.csv", 4, 3),
+        ("weights.safetensors", 1, 4),
+        ("figures.npz", 1, 4),
+        ("record.json", 1, 4),
+    ],
+)
 def test_killed_between_two_files(
-    config: ToyConfig, whole: tuple[ToyConfig, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, name: str
+    config: ToyConfig,
+    whole: tuple[ToyConfig, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    count: int,
+    epochs: int,
 ) -> None:
-    """At the second time that the file is to get its name, or the first if there is only one; its temporary file stays."""
+    """When the file is to get its name for the so many-th time; its temporary file stays."""
     original = os.replace
     seen = []
 
@@ -243,7 +244,7 @@ def test_killed_between_two_files(
     def replace_until(source: Path, target: Path) -> None:
         if Path(target).name == name:
             seen.append(target)
-            if len(seen) == (2 if name == "last.ckpt" else 1):
+            if len(seen) == count:
                 monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
                 raise KilledError
         original(source, target)
@@ -255,8 +256,9 @@ def test_killed_between_two_files(
     monkeypatch.undo()
     folder = folder_of(config)
     assert hidden(folder)
-    assert epochs_of(folder) == (2 if name == "last.ckpt" else 4)
+    assert epochs_of(folder) == epochs
     assert numbers(go(config)) == numbers(whole[1])
+    assert epochs_of(folder) == 4
     assert not hidden(folder)
 
 
@@ -278,17 +280,30 @@ def test_damaged_checkpoint_is_told(config: ToyConfig, apart: Callable[..., Any]
 def test_checkpoint_of_something_else_is_told(config: ToyConfig) -> None:
     folder = folder_of(config)
     folder.mkdir()
-    torch.save({"callbacks": {}}, folder / "last.ckpt")
-    with pytest.raises(EquilatentError, match=r"last\.ckpt cannot be read \(KeyError"):
-        go(config)
+    for content in ({"callbacks": {}}, {"state": {"colour": "red"}}, [1, 2]):
+        torch.save(content, folder / "last.ckpt")
+        with pytest.raises(EquilatentError, match=r"last\.ckpt cannot be read \(.*Remove it to start the run again"):
+            go(config)
 
 
-@pytest.mark.parametrize("content", ["", '{"final": ', "[]", "\udcff"])
-def test_damaged_record_is_told(config: ToyConfig, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "cannot be read"),
+        ('{"final": ', "cannot be read"),
+        ("\udcff", "cannot be read"),
+        ('{"seconds": NaN}', "NaN is no number"),
+        ("[]", "it holds a list"),
+        ("{}", "experiment, method, group, seed, config, final, seconds missing"),
+    ],
+)
+def test_damaged_record_is_told(config: ToyConfig, content: str, why: str) -> None:
     folder = folder_of(config)
     folder.mkdir()
     (folder / "record.json").write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(EquilatentError, match=r"record\.json cannot be read .*Remove it to carry out the run again"):
+    with pytest.raises(
+        EquilatentError, match=rf"{folder.name}/record\.json .*{why}.*Remove it to carry out the run again"
+    ):
         go(config)
     # Carried out again, it is whole, and takes the place of the damaged one.
     assert go(replace(config, epochs=4, again=True))["final"]["epochs"] == 4
@@ -345,12 +360,14 @@ def test_again_that_fails_leaves_everything_in_place(config: ToyConfig) -> None:
     folder = folder_of(config)
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
-    class Failing(TOY.make):  # type: ignore[name-defined, misc]
-        def final(self) -> dict[str, Any]:
-            raise OSError("no test samples")
+    class Failing(ToyProblem):
+        def evaluate(self, model: nn.Module, split: Split) -> dict[str, Any]:
+            if split == "test":
+                raise OSError("no test samples")
+            return super().evaluate(model, split)
 
     with pytest.raises(OSError, match="no test samples"):
-        run(replace(TOY, make=Failing), replace(config, again=True), 0, progress=False)
+        run(replace(TOY, load=Failing), replace(config, again=True), 0, progress=False)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     assert go(config) == record
     # The same command goes on with what was begun.
@@ -375,7 +392,7 @@ def test_again_killed_while_it_takes_the_place(config: ToyConfig, monkeypatch: p
         patch.setattr(record_module.os, "replace", stop)
         with pytest.raises(KeyboardInterrupt):
             go(replace(config, again=True))
-    new = read_record(folder / "again")
+    new = read_record(folder / "again" / "record.json")
     assert go(config) == new
     assert not (folder / "again").exists()
     np.testing.assert_allclose(
@@ -420,7 +437,7 @@ def test_all_wrong_fields_are_named_at_once(config: ToyConfig) -> None:
     for words in (
         "--method 'theirs' should be one of fixed",
         "--group 'D9' should be one of S3",
-        "--rate -1.0 should be positive",
+        "--rate -1.0 should be finite and not negative",
         "--epochs 0 should be at least 1",
         "--limit 3 should be at least 20",
         "--seed 'x' names no seeds",
@@ -450,10 +467,25 @@ def test_a_job_of_a_scheduler_is_not_taken_for_the_run_s(config: ToyConfig, monk
     assert go(replace(config, epochs=1))["final"]["epochs"] == 1
 
 
+def test_a_job_of_slurm_that_cannot_be_used_is_told(config: ToyConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning takes --ntasks-per-node alone."""
+    for name, value in {"NTASKS": "2", "JOB_NAME": "x", "PROCID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    with pytest.raises(EquilatentError, match=r"--devices 2: .*--ntasks-per-node=2"):
+        go(replace(config, devices=2))
+
+
 # Several processes
 
 
-@pytest.mark.slow
+@pytest.fixture(params=["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def _processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How processes start: as they do, which takes long, or as copies of this one."""
+    context = multiprocessing.get_context(request.param)
+    monkeypatch.setattr("equilatent.bench.harness.processes.multiprocessing.get_context", lambda _: context)
+
+
+@pytest.mark.usefixtures("_processes")
 def test_two_processes_share_a_run(config: ToyConfig) -> None:
     config = replace(config, epochs=3, rate=0.001, devices=2)
     together = go(config)
@@ -461,7 +493,65 @@ def test_two_processes_share_a_run(config: ToyConfig) -> None:
     assert together["config"] == alone["config"]
     assert len(together["curve"]) == 3
     # Same samples and initial weights; noise and dropout differ between the processes.
+    assert together["curve"][2]["val/loss"] != alone["curve"][2]["val/loss"]
     assert together["curve"][2]["val/loss"] == pytest.approx(alone["curve"][2]["val/loss"], rel=0.05)
     assert [path.name for path in config.out.rglob("record.json")] == ["record.json"] * 2
     with pytest.raises(NonFiniteError):
         go(replace(config, fail="nan"))
+
+
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def as_torchrun(rank: int, port: str) -> dict[str, str]:
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "GROUP_RANK": "0",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "TORCHELASTIC_RUN_ID": "none",
+    }
+
+
+def as_srun(rank: int, port: str) -> dict[str, str]:
+    return {
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_PROCID": str(rank),
+        "SLURM_LOCALID": str(rank),
+        "SLURM_NODEID": "0",
+        "SLURM_JOB_NAME": "digits",
+        "SLURM_JOB_ID": "5",
+        "SLURM_NODELIST": "localhost",
+        "MASTER_PORT": port,
+    }
+
+
+@pytest.mark.parametrize("launched", [as_torchrun, as_srun])
+def test_processes_of_a_launcher_share_a_run(
+    config: ToyConfig, apart: Callable[..., Any], launched: Callable[[int, str], dict[str, str]]
+) -> None:
+    """Each of them calls `run`; the first writes the record, and the other is told nothing."""
+    config = replace(config, epochs=2, devices=2)
+    port = free_port()
+
+    def rank(number: int) -> None:
+        for name in [name for name in os.environ if name.startswith(("SLURM_", "TORCHELASTIC_"))]:
+            del os.environ[name]
+        os.environ |= launched(number, port)
+        record = go(config)
+        (config.out / f"{number}.json").write_text(json.dumps(record))
+
+    processes = [apart(rank, number, until=lambda: True) for number in range(2)]
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0]
+    first, second = (json.loads((config.out / f"{number}.json").read_text()) for number in range(2))
+    assert second == {}
+    assert first == read_record(folder_of(config) / "record.json")
+    assert len(first["curve"]) == 2

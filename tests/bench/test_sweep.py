@@ -18,20 +18,22 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_experiment import TOY, ToyConfig, ToyRecipe
+from torch import nn
+from toy_experiment import TOY, ToyConfig, ToyProblem
 
-from equilatent.bench.config import RunConfig
-from equilatent.bench.run import RunBusyError, run_folder
-from equilatent.bench.sweep import (
+from equilatent.bench.harness.config import RunConfig
+from equilatent.bench.harness.run import RunBusyError, run_folder
+from equilatent.bench.harness.sweep import (
     SlurmExecutor,
     Work,
     describe,
-    kept_loss,
     make_cells,
     parse_grid,
+    selected_value,
     slurm_executor,
     sweep,
 )
+from equilatent.bench.harness.task import Split
 from equilatent.errors import EquilatentError
 
 FORK = multiprocessing.get_context("fork")
@@ -97,9 +99,9 @@ def config(tmp_path: Path) -> ToyConfig:
     return ToyConfig(out=tmp_path, device="cpu", epochs=2, seed="0..1")
 
 
-def go(config: RunConfig, grid: dict[str, Any], executor: Any = None, experiment: Any = TOY, **keywords: Any) -> Any:
+def go(config: RunConfig, grid: dict[str, Any], executor: Any = None, task: Any = TOY, **keywords: Any) -> Any:
     keywords.setdefault("stream", io.StringIO())
-    return sweep(experiment, config, grid, executor=executor or Here(), **keywords)
+    return sweep(task, config, grid, executor=executor or Here(), **keywords)
 
 
 GRID = {"rate": [0.003, 0.03], "strength": [0.0, 1.0]}
@@ -208,46 +210,75 @@ def test_best_is_the_lowest_mean_over_seeds_as_the_file_says(config: ToyConfig) 
     assert f"Best on the validation samples: rate={summary['best']['choice']['rate']}" in describe(summary)
 
 
-class Perverse(ToyRecipe):
+class Perverse(ToyProblem):
     """Of two choices the one that is better on the validation samples is far worse on the test samples."""
 
-    def validate(self) -> dict[str, float]:
-        return {"loss": self.config.strength}
+    def evaluate(self, model: nn.Module, split: Split) -> dict[str, Any]:
+        strength = self.config.strength
+        if split == "validation":
+            return {"loss": strength, "accuracy": strength}
+        return {"test_accuracy": strength, "test_loss": -strength, "loss": 0.0}
 
-    def final(self) -> dict[str, Any]:
-        return {"test_accuracy": self.config.strength, "test_loss": -self.config.strength, "loss": 0.0}
 
-
-class Deadly(ToyRecipe):
+class Deadly(ToyProblem):
     """Killed by the system, if its strength is 1."""
 
-    def validate(self) -> dict[str, float]:
+    def evaluate(self, model: nn.Module, split: Split) -> dict[str, Any]:
         if self.config.strength == 1.0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().validate()
+        return super().evaluate(model, split)
 
 
 def test_test_numbers_play_no_part_in_the_choice(config: ToyConfig) -> None:
-    experiment = replace(TOY, make=Perverse)
+    task = replace(TOY, load=Perverse)
     grid = {"strength": [3.0, 1.0, 2.0]}
-    summary = go(config, grid, experiment=experiment)
+    summary = go(config, grid, task=task)
     assert summary["best"]["choice"] == {"strength": 1.0}
     # Not even read: without them, and with others, everything is the same.
-    for final in (None, {"test_accuracy": math.pi}, {"validation_loss": -1.0, "best_epoch": 99}):
+    for final in ({}, {"test_accuracy": math.pi}, {"validation_loss": -1.0, "best_epoch": 99}):
         for path in config.out.rglob("record.json"):
-            record = json.loads(path.read_text())
-            record.pop("final", None)
-            path.write_text(json.dumps(record if final is None else {**record, "final": final}))
+            path.write_text(json.dumps({**json.loads(path.read_text()), "final": final}))
         executor = Here()
-        assert go(config, grid, executor, experiment=experiment) == summary
+        assert go(config, grid, executor, task=task) == summary
         assert executor.started == []
 
 
-def test_loss_is_that_of_the_weights_that_are_kept() -> None:
-    curve = [{"val/loss": value} for value in (1.0, 0.95, 0.8, 0.75, 0.9)]
-    assert kept_loss({"curve": curve, "config": {"min_change": 0.0}}) == 0.75
-    assert kept_loss({"curve": curve, "config": {"min_change": 0.1}}) == 0.8
-    assert kept_loss({"curve": curve, "config": {"min_change": 10.0}}) == 1.0
+def test_the_highest_is_the_best_where_more_is_better(config: ToyConfig) -> None:
+    task = replace(TOY, load=Perverse, criterion="accuracy", better="higher")
+    summary = go(config, {"strength": [2.0, 3.0, 1.0]}, task=task)
+    assert summary["best"]["choice"] == {"strength": 3.0}
+    assert [row["mean"] for row in summary["cells"]] == [2.0, 3.0, 1.0]
+    assert summary["criterion"] == "accuracy"
+    assert summary["selected_by"].startswith("highest mean validation accuracy")
+
+
+def record(values: Sequence[float], min_change: Any, **more: Any) -> dict[str, Any]:
+    curve = [{"val/loss": value, "val/accuracy": -value} for value in values]
+    return {"curve": curve, "config": {"min_change": min_change}, "selected": {}, **more}
+
+
+def test_value_is_that_of_the_weights_that_are_kept() -> None:
+    """Of records that do not say it."""
+    values = [1.0, 0.95, 0.8, 0.75, 0.9]
+    higher = replace(TOY, criterion="accuracy", better="higher")
+    for min_change, kept in ((0.0, 0.75), (0.1, 0.8), (10.0, 1.0)):
+        assert selected_value(record(values, min_change), TOY) == kept
+        assert selected_value(record(values, min_change), higher) == -kept
+    # What is recorded holds.
+    assert selected_value(record(values, 0.0, selected={"epoch": 2, "loss": 0.8}), TOY) == 0.8
+
+
+@pytest.mark.parametrize(
+    "found", [record([], 0.0), record([1.0], None), {**record([1.0], 0.0), "curve": [{"val/error": 1.0}]}]
+)
+def test_value_that_is_not_recorded_is_not_made_up(config: ToyConfig, found: dict[str, Any]) -> None:
+    with pytest.raises(EquilatentError, match="does not tell by which loss"):
+        selected_value(found, TOY)
+    config = replace(config, seed="0")
+    go(config, {})
+    path = run_folder(TOY, config, 0) / "record.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **found}))
+    assert "does not tell by which loss" in describe(go(config, {}))
 
 
 def test_failures_stop_nothing_and_are_told_with_their_log(config: ToyConfig) -> None:
@@ -315,14 +346,14 @@ def test_table_is_written_in_its_place_on_a_terminal(config: ToyConfig, monkeypa
 def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How processes start: as they do, which takes long, or as copies of this one, whose output pytest takes."""
     context = multiprocessing.get_context(request.param)
-    monkeypatch.setattr("equilatent.bench.processes.multiprocessing.get_context", lambda _: context)
+    monkeypatch.setattr("equilatent.bench.harness.processes.multiprocessing.get_context", lambda _: context)
     return str(request.param)
 
 
 def test_process_that_is_killed_fails_alone(config: ToyConfig, processes: str) -> None:
     config = replace(config, seed="0")
     stream = io.StringIO()
-    summary = sweep(replace(TOY, make=Deadly), config, {"strength": [0.0, 1.0]}, jobs=2, stream=stream)
+    summary = sweep(replace(TOY, load=Deadly), config, {"strength": [0.0, 1.0]}, jobs=2, stream=stream)
     good, bad = summary["cells"]
     assert good == summary["best"]
     assert "its process was ended by signal 9" in bad["not_finished"]["0"]["message"]

@@ -108,7 +108,6 @@ class RunConfig:
             f"--{name.replace('_', '-')} {getattr(self, name)} should be at least {least}"
             for name, least in (
                 ("epochs", 1),
-                ("batch", 2),
                 ("patience", 1),
                 ("devices", 1),
                 ("nodes", 1),
@@ -116,6 +115,11 @@ class RunConfig:
             )
             if getattr(self, name) is not None and getattr(self, name) < least
         ]
+        # Batches differ by one sample at most, so that the smallest is of more than half of this.
+        processes = max(1, self.devices) * max(1, self.nodes)
+        if self.batch < 4 * processes - 1:
+            each = "" if processes == 1 else f", so that each of {processes} processes has two samples of every batch"
+            wrong.append(f"--batch {self.batch} should be at least {4 * processes - 1}{each}")
         numbers = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         wrong += [
             f"--{name.replace('_', '-')} {value} should be finite and not negative"
@@ -168,9 +172,9 @@ def parse_seeds(text: str) -> list[int]:
             ranges.append(range(int(first), int(last or first) + 1))
     except ValueError:
         ranges = []
-    if not any(ranges) or min(part.start for part in ranges) < 0:
+    if not all(ranges) or not ranges or min(part.start for part in ranges) < 0:
         raise EquilatentError(f"--seed {text!r} names no seeds. Write '0', '0,3' or '0..2' (both ends included).")
-    count = sum(map(len, ranges))
+    count = sum(part.stop - part.start for part in ranges)
     if count > _MOST_SEEDS:
         raise EquilatentError(f"--seed {text!r} names {count:,} seeds; at most {_MOST_SEEDS:,} are run.")
     seeds = [seed for part in ranges for seed in part]

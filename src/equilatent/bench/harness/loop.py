@@ -59,8 +59,8 @@ class Progress(ABC):
     """What is told of a training while it runs."""
 
     @abstractmethod
-    def starts(self, done: int, steps: int) -> None:
-        """So many steps are done already, of so many in all if none is saved."""
+    def starts(self, state: State, steps: int) -> None:
+        """Training goes on from this state, with so many steps an epoch."""
 
     @abstractmethod
     def step(self) -> None:
@@ -93,17 +93,17 @@ def train(
     progress: Progress,
 ) -> State:
     """Train until the configuration is met; go on from the checkpoint if it is there, and write it after every epoch."""
-    step: nn.Module = _Step(system)
+    step: Any = _Step(system)
     if config.compile:
         step = torch.compile(step)
     optimiser = torch.optim.Adam(system.model.parameters(), lr=config.rate, fused=True)
-    step, optimiser = fabric.setup(step, optimiser)  # type: ignore[assignment]
+    step, optimiser = fabric.setup(step, optimiser)
     scheduler = _scheduler(optimiser, config, problem.samples)
     state = State()
     if checkpoint.exists():
         _restore(checkpoint, state, system.model, optimiser, scheduler)
     steps = math.ceil(problem.samples / config.batch)
-    progress.starts(len(state.rows) * steps, config.epochs * steps)
+    progress.starts(state, steps)
     while not state.done(config):
         epoch, since = len(state.rows), time.perf_counter()
         generator = _start_epoch(problem, fabric, seed, epoch)
@@ -166,6 +166,7 @@ def refresh_statistics(model: nn.Module, problem: Problem, batch: int, device: t
     if not norms:
         return
     momenta = [part.momentum for part in norms]
+    modes = [(part, part.training) for part in model.modules()]
     model.eval()
     for part in norms:
         part.train()
@@ -177,6 +178,8 @@ def refresh_statistics(model: nn.Module, problem: Problem, batch: int, device: t
         model(problem.batch(indices.to(device), generator)[0])
     for part, momentum in zip(norms, momenta, strict=True):
         part.momentum = momentum
+    for part, training in modes:
+        part.training = training
 
 
 def _start_epoch(problem: Problem, fabric: Fabric, seed: int, epoch: int) -> torch.Generator:

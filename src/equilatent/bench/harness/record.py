@@ -41,14 +41,22 @@ _RENAMED = {
     "train/shifted_task": "train/transformed_task",
 }
 #: What a record has to hold, and of what kind.
-_KINDS: Mapping[str, type | tuple[type, ...]] = {
+_KINDS: Mapping[str, type] = {
     "experiment": str,
     "method": str,
     "group": str,
     "seed": int,
     "config": dict,
     "final": dict,
-    "seconds": (int, float),
+}
+#: And what it may hold besides.
+_OTHER_KINDS: Mapping[str, type] = {
+    "schema": int,
+    "protocol": int,
+    "selected": dict,
+    "data": dict,
+    "machine": dict,
+    "versions": dict,
 }
 
 
@@ -140,14 +148,14 @@ def _faults(record: Any) -> str:
         return f"it holds a {type(record).__name__}, not a mapping"
     if "cells" in record:
         return "it is the summary of a sweep, whose runs are read from their folders"
-    wrong = [name for name, kind in _KINDS.items() if not isinstance(record.get(name), kind)]
-    wrong += [
-        name for name in ("data", "machine", "versions", "selected") if not isinstance(record.get(name, {}), dict)
-    ]
-    wrong += [name for name in ("schema", "protocol") if not isinstance(record.get(name, 1), int)]
+    wrong = [name for name, kind in _KINDS.items() if not _is_a(kind, record.get(name))]
+    wrong += [] if _is_number(record.get("seconds")) else ["seconds"]
+    wrong += [name for name, kind in _OTHER_KINDS.items() if name in record and not _is_a(kind, record[name])]
     if wrong:
         return f"{', '.join(wrong)} missing or of the wrong kind"
-    if not isinstance(record["final"].get("best_epoch", 0), int):
+    if not all(map(_is_number, record.get("selected", {}).values())):
+        return "selected is not made of numbers"
+    if not _is_a(int, record["final"].get("best_epoch", 0)):
         return f"best_epoch is {record['final']['best_epoch']!r}"
     curve = record.get("curve", [])
     if not isinstance(curve, list) or not all(
@@ -155,6 +163,10 @@ def _faults(record: Any) -> str:
     ):
         return "curve is not a list of rows of numbers"
     return ""
+
+
+def _is_a(kind: type, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _is_number(value: Any) -> bool:

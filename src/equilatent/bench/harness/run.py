@@ -164,7 +164,10 @@ def _ranks(config: RunConfig) -> ClusterEnvironment | None:
     if TorchElasticEnvironment.detect():
         return TorchElasticEnvironment()
     if SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1:
-        return SLURMEnvironment(auto_requeue=False)
+        try:
+            return SLURMEnvironment(auto_requeue=False)
+        except RuntimeError as error:
+            raise EquilatentError(f"--devices {config.devices}: this job of Slurm cannot be used: {error}") from error
     if config.nodes > 1:
         raise EquilatentError(
             f"--nodes {config.nodes}: a run on several machines is started on each of them by torchrun or srun, with one "
@@ -294,22 +297,27 @@ class _Shown(Progress):
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def starts(self, done: int, steps: int) -> None:
-        self.bar.reset(total=steps)
-        self.bar.update(done)
+    def starts(self, state: State, steps: int) -> None:
+        self.bar.reset(total=self.config.epochs * steps)
+        self.bar.update(len(state.rows) * steps)
+        if state.rows:  # the last row is missing if the process was killed as soon as the checkpoint had its name
+            self._write(state)
 
     def step(self) -> None:
         self.bar.update()
 
     def epoch(self, state: State) -> None:
-        if self.folder is not None:
-            write_text(self.folder / "metrics.csv", _as_csv(state.rows))
+        self._write(state)
         value = f"validation {self.task.criterion} {state.rows[-1][f'val/{self.task.criterion}']:.4g}"
         waited = f"{state.waited} of {self.config.patience} without improvement"
         self.bar.set_postfix_str(f"{value}, {waited}", refresh=False)
         if self.lines:
             epochs = f"epoch {len(state.rows)} of at most {self.config.epochs}"
             print(f"{self.name}: {epochs}, {value}, {waited}, {state.seconds:.0f} s", file=sys.stderr, flush=True)
+
+    def _write(self, state: State) -> None:
+        if self.folder is not None:
+            write_text(self.folder / "metrics.csv", _as_csv(state.rows))
 
 
 def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

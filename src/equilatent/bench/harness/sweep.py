@@ -321,15 +321,21 @@ def selected_value(record: Mapping[str, Any], task: Task) -> float:
     """The number of the validation samples that selected the epoch whose weights a run kept; never one of the test samples.
 
     Records of the first schema do not hold it; for them it is read off the curve.
+
+    Raises:
+        EquilatentError: if the record holds neither.
     """
     selected = record["selected"].get(task.criterion)
     if selected is not None:
         return float(selected)
+    column, least = f"val/{task.criterion}", record["config"].get("min_change")
+    if not record["curve"] or not all(column in row for row in record["curve"]) or not isinstance(least, int | float):
+        raise EquilatentError(f"the record does not tell by which {task.criterion} of the validation samples it selected")
     sign = 1 if task.better == "lower" else -1
     best = math.inf
     for row in record["curve"]:
-        value = sign * row[f"val/{task.criterion}"]
-        if value < best - record["config"]["min_change"]:
+        value = sign * row[column]
+        if value < best - least:
             best = value
     return sign * best
 
@@ -519,7 +525,7 @@ def _finish(one: _Run) -> None:
     try:
         one.loss = selected_value(read_record(one.work.folder / "record.json"), one.work.task)
         one.state = "finished"
-    except (EquilatentError, KeyError, TypeError) as error:
+    except EquilatentError as error:
         one.state, one.message = "failed", _first_line(error)
 
 

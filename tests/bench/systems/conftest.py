@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import equilatent as eq
-from equilatent.bench.baselines import FieldType
+from equilatent.bench.systems.steerable import FieldType
 from equilatent.groups import Group
 
 GROUPS = {"C4": eq.groups.cyclic(4), "D1": eq.groups.dihedral(1), "D4": eq.groups.dihedral(4)}

@@ -1,49 +1,52 @@
-"""The four DDMNIST systems: their sizes, their symmetry, their penalties, and that they learn."""
+"""The four steerable systems of DDMNIST: their sizes, their symmetry, their penalties, and that they learn."""
 
 from __future__ import annotations
 
 import copy
 import math
 import pickle
-from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
+from steerable_systems import KINDS, Kind, steerable, table
 from torch import Tensor, nn
 
 import equilatent as eq
-from equilatent.bench.baselines import (
-    BaselineClassifier,
-    PartialConv2d,
-    ResidualPathwayConv2d,
-    ddmnist_pscnn,
-    ddmnist_restriction,
-    ddmnist_rpp,
-    ddmnist_scnn,
+from equilatent.bench.architecture import Conv
+from equilatent.bench.systems.steerable import PartialConv2d, ResidualPathwayConv2d
+from equilatent.bench.systems.steerable_networks import (
+    PartialSteerable,
+    ResidualPathways,
+    Restricted,
+    Steerable,
+    SteerableClassifier,
 )
+from equilatent.bench.tasks.ddmnist import DdmnistConfig, network
 from equilatent.errors import GroupError
 from equilatent.groups import Group
 
-SYSTEMS = [ddmnist_scnn, ddmnist_restriction, ddmnist_rpp, ddmnist_pscnn]
-Make = Callable[..., BaselineClassifier]
-
 #: Millions of parameters with 48 and with 66 features; the first are those of the paper's table 4.
-PUBLISHED: dict[str, dict[Make, tuple[float, float]]] = {
-    "C4": {ddmnist_scnn: (0.117, 0.119), ddmnist_restriction: (0.124, 0.127), ddmnist_rpp: (0.794, 0.799)},
-    "D1": {ddmnist_scnn: (0.028, 0.031), ddmnist_restriction: (0.033, 0.036), ddmnist_rpp: (0.078, 0.081)},
-    "D4": {ddmnist_scnn: (0.146, 0.148), ddmnist_restriction: (0.170, 0.172), ddmnist_rpp: (1.733, 1.740)},
+PUBLISHED: dict[str, dict[Kind, tuple[float, float]]] = {
+    "C4": {"scnn": (0.117, 0.119), "restriction": (0.124, 0.127), "rpp": (0.794, 0.799)},
+    "D1": {"scnn": (0.028, 0.031), "restriction": (0.033, 0.036), "rpp": (0.078, 0.081)},
+    "D4": {"scnn": (0.146, 0.148), "restriction": (0.170, 0.172), "rpp": (1.733, 1.740)},
 }
 #: The published counts of the partial networks, .509, .039 and 1.226 with 48 features, list kernels twice where an
 #: irrep occurs in ρ_out ⊗ ρ_in more than once; these are without the duplicates.
 PARTIAL = {"C4": (447_496, 451_924), "D1": (38_596, 41_080), "D4": (1_040_332, 1_046_056)}
 
 
+#: The system of each kind.
+SYSTEMS = {"scnn": Steerable, "restriction": Restricted, "rpp": ResidualPathways, "pscnn": PartialSteerable}
+
+
 def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def randomise(network: BaselineClassifier) -> BaselineClassifier:
+def randomise(network: SteerableClassifier) -> SteerableClassifier:
     """Biases, norms and running statistics as after some training."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -55,7 +58,7 @@ def randomise(network: BaselineClassifier) -> BaselineClassifier:
     return network
 
 
-def orbits(network: BaselineClassifier, G: Group, x: Tensor) -> Tensor:
+def orbits(network: SteerableClassifier, G: Group, x: Tensor) -> Tensor:
     """The features of all motions of all images, [order, images, features]."""
     action = eq.actions.image(G)
     with torch.no_grad():
@@ -64,9 +67,9 @@ def orbits(network: BaselineClassifier, G: Group, x: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("features", [48, 66])
 def test_the_parameters_are_as_many_as_published(G: Group, features: int) -> None:
-    for make, millions in PUBLISHED[G.label].items():
-        assert round(count(make(G, features)) / 1e6, 3) == millions[features == 66], make
-    assert count(ddmnist_pscnn(G, features)) == PARTIAL[G.label][features == 66]
+    for kind, millions in PUBLISHED[G.label].items():
+        assert round(count(steerable(kind, G, features)) / 1e6, 3) == millions[features == 66], kind
+    assert count(steerable("pscnn", G, features)) == PARTIAL[G.label][features == 66]
 
 
 def test_the_parameters_of_a_strict_network_by_hand() -> None:
@@ -88,12 +91,12 @@ def test_the_parameters_of_a_strict_network_by_hand() -> None:
     weights = seven[0] + 2 * five[1] + 8 * three[1] + 24 * three[1] + 36 * three[1] + 6 * 48
     biases, norms, gates = 4 * fields, 5 * fields, 3 * fields
     head = 2 * 48 + 100 * 49
-    assert count(ddmnist_scnn(eq.groups.cyclic(4), 48, width=1)) == weights + biases + norms + gates + head
+    assert count(steerable("scnn", eq.groups.cyclic(4), 48, width=1)) == weights + biases + norms + gates + head
 
 
-@pytest.mark.parametrize("make", SYSTEMS)
-def test_shapes_and_widths(make: Make) -> None:
-    network = make(eq.groups.cyclic(4), 10, 7, width=1)
+@pytest.mark.parametrize("kind", KINDS)
+def test_shapes_and_widths(kind: Kind) -> None:
+    network = steerable(kind, eq.groups.cyclic(4), 10, 7, width=1)
     x = torch.randn(3, 1, 56, 56)
     z = network.encoder(x)
     assert z.shape == (3, 10)
@@ -103,18 +106,18 @@ def test_shapes_and_widths(make: Make) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-@pytest.mark.parametrize("make", [ddmnist_scnn, ddmnist_pscnn])
-def test_features_are_invariant(make: Make, G: Group, dtype: torch.dtype, tolerance: float) -> None:
-    network = randomise(make(G, 12, width=1)).to(dtype)
+@pytest.mark.parametrize("kind", ["scnn", "pscnn"])
+def test_features_are_invariant(kind: Kind, G: Group, dtype: torch.dtype, tolerance: float) -> None:
+    network = randomise(steerable(kind, G, 12, width=1)).to(dtype)
     network(torch.randn(4, 1, 56, 56, dtype=dtype))
     x = torch.randn(2, 1, 56, 56, dtype=dtype)
     z = orbits(network.eval(), G, x)
     assert (z - z[0]).abs().max() < tolerance * z.abs().max()
 
 
-@pytest.mark.parametrize("make", [ddmnist_restriction, ddmnist_rpp, ddmnist_pscnn])
-def test_the_others_break_the_symmetry(make: Make, G: Group) -> None:
-    network = randomise(make(G, 12, width=1)).eval()
+@pytest.mark.parametrize("kind", ["restriction", "rpp", "pscnn"])
+def test_the_others_break_the_symmetry(kind: Kind, G: Group) -> None:
+    network = randomise(steerable(kind, G, 12, width=1)).eval()
     for layer in network.modules():
         if isinstance(layer, PartialConv2d):
             nn.init.normal_(layer.likelihood.coefficients)
@@ -124,8 +127,8 @@ def test_the_others_break_the_symmetry(make: Make, G: Group) -> None:
 
 
 def test_a_restricted_network_keeps_the_symmetry_up_to_the_fourth_block(G: Group) -> None:
-    strict = randomise(ddmnist_scnn(G, 12, width=1))
-    network = randomise(ddmnist_restriction(G, 12, width=1))
+    strict = randomise(steerable("scnn", G, 12, width=1))
+    network = randomise(steerable("restriction", G, 12, width=1))
     fields = strict.encoder.block4.gate.fields
     image = eq.actions.image(G)
     until = network.encoder[: list(dict(network.encoder.named_children())).index("block4") + 1]
@@ -133,7 +136,7 @@ def test_a_restricted_network_keeps_the_symmetry_up_to_the_fourth_block(G: Group
 
 
 def test_a_pathway_network_without_its_free_paths_is_the_strict_one(G: Group) -> None:
-    strict, network = randomise(ddmnist_scnn(G, 12, width=1)), ddmnist_rpp(G, 12, width=1)
+    strict, network = randomise(steerable("scnn", G, 12, width=1)), steerable("rpp", G, 12, width=1)
     renamed = {
         f"{name.replace('conv.', 'conv.strict.').replace('block6.', 'block6.strict.')}": value
         for name, value in strict.state_dict().items()
@@ -151,7 +154,7 @@ def test_a_pathway_network_without_its_free_paths_is_the_strict_one(G: Group) ->
 
 
 def test_the_penalty_of_free_paths_by_hand() -> None:
-    network = ddmnist_rpp(eq.groups.dihedral(1), 12, width=1)
+    network = steerable("rpp", eq.groups.dihedral(1), 12, width=1)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.fill_(0 if ".strict." in name else 2)
@@ -160,16 +163,16 @@ def test_the_penalty_of_free_paths_by_hand() -> None:
     torch.testing.assert_close(network.penalty(), torch.tensor(1e-3 * 4 * sum(p.numel() for p in free)))
 
 
-@pytest.mark.parametrize("make", [ddmnist_scnn, ddmnist_restriction])
-def test_strict_systems_have_no_penalty_and_no_degrees(make: Make) -> None:
-    network = make(eq.groups.dihedral(1), 12, width=1)
+@pytest.mark.parametrize("kind", ["scnn", "restriction"])
+def test_strict_systems_have_no_penalty_and_no_degrees(kind: Kind) -> None:
+    network = steerable(kind, eq.groups.dihedral(1), 12, width=1)
     assert network.penalty().shape == () and network.penalty() == 0
     assert network.degrees() == {} and network.likelihoods() == {}
 
 
 def test_the_penalty_of_likelihoods_by_hand() -> None:
     """D1: two layers prefer the mirror or the identity threefold, the other four are uniform."""
-    network = ddmnist_pscnn(eq.groups.dihedral(1), 12, width=1)
+    network = steerable("pscnn", eq.groups.dihedral(1), 12, width=1)
     assert network.penalty().item() == pytest.approx(0, abs=1e-6)
     log = math.log(3) / 2
     with torch.no_grad():  # log λ = log/2 · (±1) up to a constant
@@ -189,7 +192,7 @@ def test_the_penalty_of_likelihoods_by_hand() -> None:
 
 
 def test_the_first_layer_is_held_to_uniform_and_the_layer_before_held_constant() -> None:
-    network = ddmnist_pscnn(eq.groups.dihedral(1), 12, width=1)
+    network = steerable("pscnn", eq.groups.dihedral(1), 12, width=1)
     blocks = [block for name, block in network.encoder.named_children() if name.startswith("block")]
     convs = [layer for block in blocks for layer in block.modules() if isinstance(layer, PartialConv2d)]
     with torch.no_grad():
@@ -200,9 +203,9 @@ def test_the_first_layer_is_held_to_uniform_and_the_layer_before_held_constant()
     assert first is not None and first[1].item() == pytest.approx(3 / 6 * 0.5 * (1 - math.tanh(0.5) ** 2), rel=1e-4)
 
 
-@pytest.mark.parametrize("make", SYSTEMS)
-def test_each_system_learns_some_images_by_heart(make: Make) -> None:
-    network = make(eq.groups.dihedral(1), 16, 4, width=2)
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_system_learns_some_images_by_heart(kind: Kind) -> None:
+    network = steerable(kind, eq.groups.dihedral(1), 16, 4, width=2)
     x, y = torch.randn(16, 1, 56, 56), torch.arange(16) % 4
     optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
     for _ in range(30):
@@ -212,15 +215,15 @@ def test_each_system_learns_some_images_by_heart(make: Make) -> None:
         optimiser.step()
     assert (network(x).argmax(1) == y).all()
     assert all(parameter.grad is not None for parameter in network.parameters())
-    if make is ddmnist_pscnn:
+    if kind == "pscnn":
         assert all(0 <= degree <= 1 for degree in network.degrees().values())
         assert min(network.degrees().values()) < 1
 
 
-@pytest.mark.parametrize("make", SYSTEMS)
-def test_weights_and_networks_can_be_stored(make: Make) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_and_networks_can_be_stored(kind: Kind) -> None:
     C4 = eq.groups.cyclic(4)
-    one, other = randomise(make(C4, 8, 3, width=1)).eval(), make(C4, 8, 3, width=1).eval()
+    one, other = randomise(steerable(kind, C4, 8, 3, width=1)).eval(), steerable(kind, C4, 8, 3, width=1).eval()
     x = torch.randn(2, 1, 56, 56)
     state = one.state_dict()
     assert not any("bases" in name or "moved" in name or "window" in name for name in state)
@@ -230,18 +233,18 @@ def test_weights_and_networks_can_be_stored(make: Make) -> None:
     assert torch.equal(copy.deepcopy(one)(x), one(x))
 
 
-@pytest.mark.parametrize("make", SYSTEMS)
-def test_the_order_of_channels_in_memory_does_not_matter(make: Make) -> None:
-    network = randomise(make(eq.groups.dihedral(1), 8, 3, width=1)).double().eval()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_channels_in_memory_does_not_matter(kind: Kind) -> None:
+    network = randomise(steerable(kind, eq.groups.dihedral(1), 8, 3, width=1)).double().eval()
     x = torch.randn(2, 2, 56, 56).double()[:, :1]
     plain = network(x.contiguous())
     last = network.to(memory_format=torch.channels_last)(x.contiguous(memory_format=torch.channels_last))  # type: ignore[call-overload]
     torch.testing.assert_close(last, plain)
 
 
-@pytest.mark.parametrize("make", SYSTEMS)
-def test_networks_run_under_autocast(make: Make) -> None:
-    network = make(eq.groups.dihedral(1), 8, 3, width=1)
+@pytest.mark.parametrize("kind", KINDS)
+def test_networks_run_under_autocast(kind: Kind) -> None:
+    network = steerable(kind, eq.groups.dihedral(1), 8, 3, width=1)
     x = torch.randn(4, 1, 56, 56)
     plain = network(x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -262,7 +265,24 @@ def test_networks_run_under_autocast(make: Make) -> None:
     ],
     ids=lambda group: group.label,
 )
-@pytest.mark.parametrize("make", SYSTEMS)
-def test_other_groups_are_refused(make: Make, group: Group) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_groups_are_refused(kind: Kind, group: Group) -> None:
     with pytest.raises(GroupError, match=r"cyclic\(4\), dihedral\(1\) and dihedral\(4\), one copy .*got Group"):
-        make(group)
+        steerable(kind, group)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_systems_build_these_networks(kind: Kind) -> None:
+    """Of a group that acts on both digits, for the group that acts on the whole image."""
+    C4 = eq.groups.cyclic(4)
+    assert SYSTEMS[kind].name == kind
+    for group in (C4, eq.groups.direct_product(C4, C4)):
+        problem = SimpleNamespace(group=group)
+        made = SYSTEMS[kind](problem, table(12, 7, width=1), None, 0).model  # type: ignore[arg-type]
+        expected = steerable(kind, C4, 12, 7, width=1)
+        assert (str(made), count(made)) == (str(expected), count(expected))
+
+
+def test_the_table_is_that_of_appendix_c() -> None:
+    assert table() == network(DdmnistConfig())
+    assert [block.channels for block in table(width=1).blocks if isinstance(block, Conv)] == [1, 2, 4, 6, 6]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import equilatent as eq
-from equilatent.bench.baselines import (
+from equilatent.bench.systems.steerable import (
     band_limited_filters,
     filter_representation,
     invariant_vectors,

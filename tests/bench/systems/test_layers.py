@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import equilatent as eq
-from equilatent.bench.baselines import (
+from equilatent.bench.systems.steerable import (
     AntialiasedPool,
     FieldNorm,
     FieldType,

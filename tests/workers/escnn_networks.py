@@ -1,4 +1,4 @@
-"""The strictly equivariant DDMNIST networks built with escnn: an independent reference for `equilatent.bench.baselines`.
+"""The strictly equivariant DDMNIST networks built with escnn: an independent reference for the steerable systems.
 
 escnn needs an older numpy than the library is tested with, so that it lives in an environment of its own, which
 ``make baselines`` creates. Nothing else in the library needs it.
@@ -117,7 +117,7 @@ def _escnn() -> Any:
             import escnn.nn
     except ImportError as error:
         raise MissingDependencyError(
-            "the reference networks of equilatent.bench.baselines_escnn need escnn, which is not installed here "
+            "the reference networks of the baselines need escnn, which is not installed here "
             f"({error}). It has an environment of its own: make baselines."
         ) from error
     return escnn

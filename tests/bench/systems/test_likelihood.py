@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import equilatent as eq
-from equilatent.bench.baselines import GroupLikelihood, alignment, divergence
+from equilatent.bench.systems.steerable import GroupLikelihood, alignment, divergence
 from equilatent.errors import GroupError
 from equilatent.groups import Group
 

@@ -1,0 +1,263 @@
+"""Each task end to end on tiny data, through the command line, with its systems."""
+
+import csv
+import gzip
+import hashlib
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import equilatent as eq
+from equilatent.bench.catalogue import CATALOGUE
+from equilatent.bench.data import TYPEFACES, ImageData, _cifar10, _mnist
+from equilatent.bench.harness.run import problems
+from equilatent.bench.tasks import ddmnist
+from equilatent.bench.tasks.learned import _cifar10 as cifar10_task
+from equilatent.bench.tasks.learned import _tmnist as tmnist_task
+from equilatent.cli import main
+
+RNG = np.random.default_rng(0)
+
+
+def write_tmnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (folder / "TMNIST_Data.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["names", "labels", *range(1, 785)])
+        for name in TYPEFACES:
+            table.writerows([name, digit, *RNG.integers(256, size=784)] for digit in range(10))
+    monkeypatch.setattr(tmnist_task, "_EVALUATION_VIEWS", 40)
+
+
+def write_mnist(folder: Path, monkeypatch: pytest.MonkeyPatch, counts: tuple[int, int] = (60, 30)) -> None:
+    for part, count in zip(("train", "test"), counts, strict=True):
+        for axis, shape in (("x", (count, 28, 28)), ("y", (count,))):
+            array = RNG.integers(10, size=shape, dtype=np.uint8)
+            content = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *shape) + array.tobytes()
+            file = _mnist.MNIST_FILES[f"{part}_{axis}"]
+            digest = f"md5:{hashlib.md5(content).hexdigest()}"
+            monkeypatch.setitem(_mnist.MNIST_FILES, f"{part}_{axis}", replace(file, content=digest))
+            (folder / file.name).write_bytes(gzip.compress(content))
+
+
+def write_cifar10(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = []
+    for file, count in zip(_cifar10.CIFAR10_HEAD, (60, 30), strict=True):
+        records = RNG.integers(256, size=(count, 3073), dtype=np.uint8)
+        records[:, 0] %= 10
+        (folder / file.name).write_bytes(records.tobytes())
+        files.append(replace(file, digest=f"sha256:{hashlib.sha256(records.tobytes()).hexdigest()}"))
+    monkeypatch.setattr(_cifar10, "CIFAR10_HEAD", tuple(files))
+
+
+def write_ddmnist(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(folder, monkeypatch, (2000, 200))  # so that every digit is among those held out
+    for name in ("_TRAINING", "_VALIDATION", "_TEST"):
+        monkeypatch.setattr(ddmnist, name, 1)
+    for name in ("_MEASURED", "_ORBITS"):
+        monkeypatch.setattr(ddmnist, name, 8)
+
+
+WRITERS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
+    "tmnist": write_tmnist,
+    "mnist": write_mnist,
+    "cifar10": write_cifar10,
+    "ddmnist": write_ddmnist,
+}
+#: Each group with the system that is the default, and every other system with one group.
+CASES = [(name, group, CATALOGUE[name].config().method) for name in WRITERS for group in CATALOGUE[name].groups]
+CASES += [
+    ("mnist", "D3", "control"),
+    *(("ddmnist", "D1", name) for name in ("cnn", "scnn", "restriction", "rpp", "pscnn")),
+]
+
+
+def numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [number for part in value.values() for number in numbers(part)]
+    if isinstance(value, list):
+        return [number for part in value for number in numbers(part)]
+    return [value] if isinstance(value, (int, float)) else []
+
+
+def holds(final: Any, name: str) -> bool:
+    """Whether a dotted name leads to something."""
+    try:
+        for part in name.split("."):
+            final = final[int(part)] if isinstance(final, list) else final[part]
+    except (KeyError, IndexError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("name", "group", "method"), CASES)
+def test_task_end_to_end(
+    name: str,
+    group: str,
+    method: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    WRITERS[name](data, monkeypatch)
+    command = ["run", name, "--group", group, "--method", method, "--limit", "50", "--epochs", "2", "--batch", "16"]
+    command += ["--device", "cpu", "--data", str(data), "--out", str(tmp_path / "runs")]
+    assert main(command) == 0
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    assert str(path) in capsys.readouterr().out
+    record = json.loads(path.read_text())
+    task = CATALOGUE[name]
+    assert (record["experiment"], record["group"], record["method"]) == (name, group, method)
+    assert len(record["curve"]) == 2
+    assert record["protocol"] == task.protocol
+    assert record["data"]["files"]
+    assert record["selected"][task.criterion] == record["curve"][record["selected"]["epoch"]][f"val/{task.criterion}"]
+    assert np.isfinite(numbers(record["final"])).all()
+    # What tables show is there, and nothing else that would be shown as a number of the network where there is none.
+    missing = [each.name for each in task.quantities if not holds(record["final"], each.name)]
+    assert missing == (["test_equivariance"] if method == "control" else [])
+    for shown in [*task.by_element, *(task.by_layer if method == "pscnn" else [])]:
+        assert numbers(record["final"][shown])
+    if "relator_loss" in record["final"]:  # a learned representation
+        figures = np.load(path.parent / "figures.npz")
+        generators = {key for key in figures.files if key.startswith("eigenvalues_")}
+        assert generators
+        assert all(figures[key].shape[0] == 2 for key in generators)
+
+
+@pytest.mark.parametrize(
+    ("name", "group"), [("tmnist", "C2"), ("mnist", "A4"), ("mnist", "C4xC2"), ("cifar10", "C4"), ("ddmnist", "D1")]
+)
+def test_the_same_again_is_the_same(name: str, group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    WRITERS[name](tmp_path, monkeypatch)
+    command = ["run", name, "--group", group, "--limit", "50", "--epochs", "2", "--batch", "16", "--device", "cpu"]
+    for out in ("one", "other"):
+        assert main([*command, "--data", str(tmp_path), "--out", str(tmp_path / out)]) == 0
+    first, second = (json.loads(path.read_text()) for path in sorted(tmp_path.rglob("record.json")))
+    assert (first["final"], first["curve"]) == (second["final"], second["curve"])
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        ("60 trivial", "dimension 60, not --features 64"),
+        ("64 magic", "no multiple of an irrep of C4"),
+        ("64", "uniform, normal"),
+    ],
+)
+def test_a_start_that_is_none(start: str, message: str) -> None:
+    task = CATALOGUE["cifar10"]
+    config = task.config(start=start, device="cpu")  # type: ignore[call-arg]
+    assert any(message in each for each in problems(task, config))
+
+
+def black(count: int = 40) -> ImageData:
+    pixels = torch.zeros(count, 3, 32, 32, dtype=torch.uint8)
+    return ImageData("black", 10, pixels, torch.zeros(count).long(), pixels, torch.zeros(count).long())
+
+
+@pytest.mark.parametrize("method", ["learned", "control"])
+def test_learning_starts_from_a_given_representation(method: str) -> None:
+    config = cifar10_task.Cifar10Config(start="32 trivial + 16 2a", noise=0.0)
+    problem = cifar10_task.Cifar10Problem(config, torch.device("cpu"), black())
+    task = CATALOGUE["cifar10"]
+    model: Any = task.systems[method](problem, task.architecture(config), config, 0).model
+    counts = eq.reps.multiplicities(model.rho.generator_matrices(), problem.group, field="real").as_floats()
+    assert counts == pytest.approx({"trivial": 32, "sign": 0, "2a": 16}, abs=1e-5)
+
+
+def test_the_start_is_drawn_from_the_seed_alone_and_is_that_of_the_control() -> None:
+    config = cifar10_task.Cifar10Config(features=4)
+    problem = cifar10_task.Cifar10Problem(config, torch.device("cpu"), black())
+    task = CATALOGUE["cifar10"]
+
+    def start(method: str, seed: int) -> torch.Tensor:
+        model: Any = task.systems[method](problem, task.architecture(config), config, seed).model
+        return model.rho.generator_matrices()["r"].detach()
+
+    first = start("learned", 0)
+    assert torch.equal(start("control", 0), first)
+    assert torch.equal(start("learned", 0), first)
+    assert not torch.equal(start("learned", 1), first)
+
+
+def test_the_control_runs_for_all_epochs() -> None:
+    """What it is compared with may; it is to take as many steps."""
+    for name in ("tmnist", "mnist", "cifar10"):
+        config = CATALOGUE[name].config
+        assert config(method="control", epochs=7, patience=2).resolved().patience == 7
+        assert config(method="learned", epochs=7, patience=2).resolved().patience == 2
+        assert config(method="control").resolved().patience == config().epochs
+
+
+def test_every_task_has_a_tiny_version() -> None:
+    assert set(CATALOGUE) == set(WRITERS)
+    assert {(name, method) for name in ("mnist", "ddmnist") for method in CATALOGUE[name].systems} <= {
+        (name, method) for name, _, method in CASES
+    }
+
+
+@pytest.mark.parametrize("method", ["learned", "control"])
+def test_patience_of_the_control_is_not_heard(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist(tmp_path, monkeypatch)
+    command = ["run", "mnist", "--method", method, "--limit", "50", "--epochs", "5"]
+    command += ["--patience", "2", "--min-change", "1e9"]
+    assert main([*command, "--device", "cpu", "--data", str(tmp_path), "--out", str(tmp_path / "runs")]) == 0
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    assert json.loads(path.read_text())["final"]["epochs"] == (5 if method == "control" else 3)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # which PyTorch would hide
+@pytest.mark.parametrize(("name", "method"), [("ddmnist", "ours"), ("ddmnist", "cnn"), ("mnist", "learned")])
+def test_a_compiled_step_gives_the_numbers_of_eager(
+    name: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PyTorch traces the step; its compilation to C++ takes minutes."""
+    WRITERS[name](tmp_path, monkeypatch)
+    command = ["run", name, "--method", method, "--limit", "50", "--epochs", "2", "--batch", "16", "--device", "cpu"]
+    compile_ = torch.compile
+    for out, traced in (
+        ("eager", lambda step, **_: step),
+        ("traced", lambda step, **_: compile_(step, backend="eager")),
+    ):
+        torch.compiler.reset()
+        monkeypatch.setattr(torch, "compile", traced)
+        assert main([*command, "--compile", "--data", str(tmp_path), "--out", str(tmp_path / out)]) == 0
+    eager, compiled = (json.loads(path.read_text()) for path in sorted(tmp_path.rglob("record.json")))
+    for row, expected in zip(compiled["curve"], eager["curve"], strict=True):
+        assert row == pytest.approx(expected, rel=1e-3)
+
+
+def test_missing_data_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["run", "mnist", "--data", str(tmp_path / "file"), "--out", str(tmp_path / "runs")]) == 2
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_sweep_of_a_task_whose_runs_are_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_mnist(tmp_path, monkeypatch)
+    common = ["mnist", "--limit", "50", "--epochs", "1", "--device", "cpu", "--data", str(tmp_path)]
+    common += ["--out", str(tmp_path / "runs"), "--seed", "0..1"]
+    for rate in ("0.001", "0.01"):
+        assert main(["run", *common, "--rate", rate]) == 0
+    capsys.readouterr()
+    assert main(["sweep", *common, "--grid", "rate=0.001,0.01", "--jobs", "2"]) == 0
+    told = capsys.readouterr().out
+    (path,) = (tmp_path / "runs").glob("sweep-*.json")
+    best = json.loads(path.read_text())["best"]["choice"]["rate"]
+    assert f"Best on the validation samples: rate={best}" in told
+    assert str(path) in told
