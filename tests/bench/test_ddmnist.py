@@ -1,21 +1,26 @@
-"""The protocol of DDMNIST: which digits, which pairs, how they are moved, and what is trained."""
+"""The protocol of DDMNIST: which digits, which pairs, how they are transformed, and the loss of each system."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import equilatent as eq
+from equilatent.bench.catalogue import CATALOGUE
 from equilatent.bench.data import WINDOWS, ImageData, digit_pairs
-from equilatent.bench.experiments import ddmnist
-from equilatent.bench.experiments.ddmnist import DDMNIST, DdmnistConfig
-from equilatent.bench.run import problems
+from equilatent.bench.harness.run import problems
+from equilatent.bench.harness.system import System
+from equilatent.bench.latents import latent_action
+from equilatent.bench.tasks import ddmnist
+from equilatent.bench.tasks.ddmnist import DdmnistConfig, DdmnistProblem
 from equilatent.errors import DataError
 
 CPU = torch.device("cpu")
+DDMNIST = CATALOGUE["ddmnist"]
 
 
 def numbered_digits(count: int, first: int) -> tuple[Tensor, Tensor]:
@@ -30,16 +35,21 @@ def data() -> ImageData:
     return ImageData("numbered", 10, *numbered_digits(2000, 0), *numbered_digits(200, 100))
 
 
-def recipe(data: ImageData, monkeypatch: pytest.MonkeyPatch, **fields: object) -> ddmnist.DdmnistRecipe:
+def make(data: ImageData, monkeypatch: pytest.MonkeyPatch, **fields: object) -> tuple[DdmnistProblem, System]:
+    """The problem and the system, tiny."""
     for name in ("_TRAINING", "_VALIDATION", "_TEST"):
         monkeypatch.setattr(ddmnist, name, 1)
-    monkeypatch.setattr(ddmnist, "_MEASURED", 6)
+    for name in ("_MEASURED", "_ORBITS"):
+        monkeypatch.setattr(ddmnist, name, 6)
     torch.manual_seed(0)
     config = dataclasses.replace(DdmnistConfig(**fields), device="cpu").resolved()  # type: ignore[arg-type]
     assert problems(DDMNIST, config) == []
-    made = ddmnist.DdmnistRecipe(config, 0, CPU, data)
-    made.start_epoch(torch.Generator().manual_seed(3))
-    return made
+    problem = DdmnistProblem(config, CPU, data)
+    return problem, DDMNIST.systems[config.method](problem, DDMNIST.architecture(config), config, 0)
+
+
+def seeded(seed: int = 3) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def test_pairs_lie_side_by_side_in_the_middle() -> None:
@@ -94,97 +104,164 @@ def test_validation_digits_are_training_digits_that_are_not_trained_on(
     unique[:, 0, 0, :4] = torch.arange(2200)[:, None].bitwise_right_shift(torch.tensor([0, 4, 8, 12])).remainder(16)
     data = dataclasses.replace(data, train_x=unique[:2000], test_x=unique[2000:])
     monkeypatch.setattr(ddmnist, "digit_pairs", spy)
-    recipe(data, monkeypatch)
-    train, validation, test = seen
+    make(data, monkeypatch)
+    train, test, validation = seen
     assert (len(train), len(validation), len(test)) == (1800, 200, 200)
     assert not train & validation and not train & test and not validation & test
     assert train | validation == {image.numpy().tobytes() for image in data.train_x}
 
 
 @pytest.mark.parametrize("group", ["C4", "D1", "D4"])
-def test_both_digits_are_moved_each_on_its_own(group: str, data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = recipe(data, monkeypatch, group=group)
-    assert made.group.order == {"C4": 16, "D1": 4, "D4": 64}[group]
+def test_both_digits_are_transformed_each_on_its_own(
+    group: str, data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, _ = make(data, monkeypatch, group=group)
+    assert problem.group.order == {"C4": 16, "D1": 4, "D4": 64}[group]
     x = torch.randn(4, 1, 56, 56)
-    g = made.group.generators
-    (turned,) = made.input(x[:1], torch.tensor([next(iter(g.values()))]))
+    g = problem.group.generators
+    (turned,) = problem.input(x[:1], torch.tensor([next(iter(g.values()))]))
     expected = x[0].clone()
     left = expected[:, 14:42, :28]
     expected[:, 14:42, :28] = left.flip(-1) if group == "D1" else left.rot90(1, (-2, -1))
     assert torch.equal(turned, expected)
 
 
+@pytest.mark.parametrize("group", ["C4", "D1", "D4"])
+def test_traces_of_interpolation_are_on_what_is_turned_alone(
+    group: str, data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On C4's and D4's pairs, so that those that were transformed cannot be told by them; D1's are of a grid's values."""
+    noise = torch.randint(256, (2000, 1, 28, 28), generator=seeded()).byte()
+    data = dataclasses.replace(data, train_x=noise, test_x=noise[:200])
+    problem, _ = make(data, monkeypatch, group=group)
+    for pairs in (problem.train, problem.plain, *problem.evaluation.values()):
+        values = (pairs.images[:, :, 14:42] * np.sqrt(0.3081) + 0.5 * 0.1307) * 255
+        of_the_grid = ((values - values.round()).abs() < 1e-2).float().mean()
+        assert (of_the_grid == 1) if group == "D1" else (of_the_grid < 0.2)
+
+
+def test_a_batch_is_transformed_by_elements_drawn_anew(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, _ = make(data, monkeypatch, group="C4")
+    problem.train.images[:] = torch.randn(problem.train.images.shape, generator=seeded(1))
+    generator = seeded()
+    batches = [problem.batch(torch.tensor([5, 2, 7, 2]), generator) for _ in range(2)]
+    drawing = seeded()
+    for x, y in batches:
+        g = problem.group.sample(4, generator=drawing)
+        assert torch.equal(x, problem.input(problem.train.images[[5, 2, 7, 2]], g))
+        assert y.tolist() == problem.train.classes[[5, 2, 7, 2]].tolist()
+    assert not torch.equal(batches[0][0], batches[1][0])
+
+
 def test_loss_of_ours_is_that_of_the_paper(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = recipe(data, monkeypatch, group="D1", strength=0.7)
-    made.model.eval()  # so that a norm does not mix the samples
-    indices = torch.arange(8)
-    loss, terms = made.loss(indices)
-    generator = torch.Generator().manual_seed(3)
-    first, second = (made.group.sample(8, generator=generator) for _ in range(2))
-    x, y = made.input(made.train.images[indices], first), made.train.classes[indices]
-    moved = made.input(x, second)
-    encoder, head = made.model.encoder, made.model.head
-    z = encoder(x)
-    rho = eq.reps.padded_regular(made.group, 66)
-    matrices = torch.stack([rho.matrix(int(g)) for g in second]).float()
-    distance = F.mse_loss((matrices @ z[..., None])[..., 0], encoder(moved))
-    expected = 0.5 * F.cross_entropy(head(z), y) + 0.5 * F.cross_entropy(head(encoder(moved)), y) + 0.7 * distance
+    problem, system = make(data, monkeypatch, group="D1", strength=0.7)
+    model: Any = system.model.eval()  # so that a norm does not mix the samples
+    x, y = problem.batch(torch.arange(8), seeded(1))
+    loss, terms = system.loss(x, y, seeded())
+    g = problem.group.sample(8, generator=seeded())
+    transformed = problem.input(x, g)
+    z = model.encoder(x)
+    rho = eq.reps.padded_regular(problem.group, 66)
+    matrices = torch.stack([rho.matrix(int(element)) for element in g]).float()
+    distance = F.mse_loss((matrices @ z[..., None])[..., 0], model.encoder(transformed))
+    tasks = F.cross_entropy(model.head(z), y), F.cross_entropy(model(transformed), y)
+    expected = 0.5 * tasks[0] + 0.5 * tasks[1] + 0.7 * distance
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert float(terms["equivariance"]) == pytest.approx(distance.item(), rel=1e-5)
 
 
-def test_cnn_trains_on_moved_images_alone(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = recipe(data, monkeypatch, method="cnn", group="C4")
-    made.model.eval()
-    loss, terms = made.loss(torch.arange(8))
-    g = made.group.sample(8, generator=torch.Generator().manual_seed(3))
-    x = made.input(made.train.images[:8], g)
-    assert loss.item() == pytest.approx(F.cross_entropy(made.model(x), made.train.classes[:8]).item(), rel=1e-6)
+def test_what_the_configuration_asks_for_is_in_the_loss_of_ours(
+    data: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(**fields: Any) -> tuple[DdmnistProblem, System]:
+        """On noise, with the statistics of it in the norms, so that a network that is not trained tells images apart."""
+        problem, system = make(data, monkeypatch, group="D1", shifted_weight=0.25, **fields)
+        problem.train.images[:] = torch.randn(100, 1, 56, 56, generator=seeded(1))
+        for norm in system.model.modules():
+            if isinstance(norm, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                norm.momentum = 1.0
+        system.model(problem.train.images)
+        system.model.eval()
+        return problem, system
+
+    def loss_of(strength: float = 0.0, **fields: Any) -> float:
+        problem, system = made(strength=strength, **fields)
+        return float(system.loss(*problem.batch(torch.arange(8), seeded(1)), seeded())[0].detach())
+
+    problem, system = made()
+    model: Any = system.model
+    x, y = problem.batch(torch.arange(8), seeded(1))
+    g = problem.group.sample(8, generator=seeded())
+    with torch.no_grad():
+        second = problem.input(x, g)
+        plain = float(0.75 * F.cross_entropy(model(x), y) + 0.25 * F.cross_entropy(model(second), y))
+        first, other = model(x).log_softmax(1), model(second).log_softmax(1)
+        normed, normed_other = (model.head[0](model.encoder(images)) for images in (x, second))
+    assert loss_of() == pytest.approx(plain, rel=1e-5)
+    divergence = float((first.exp() * (first - other)).sum(1).mean())
+    assert divergence > 0.01
+    assert loss_of(consistency=3.0) - plain == pytest.approx(3 * divergence, rel=1e-2)
+    rho = eq.reps.padded_regular(problem.group, 66)
+    matrices = torch.stack([rho.matrix(int(element)) for element in g]).float()
+    behind = float(F.mse_loss((matrices @ normed[..., None])[..., 0], normed_other))
+    assert loss_of(2.0, layer="norm") - plain == pytest.approx(2 * behind, rel=1e-4)
+    once, twice = loss_of(decorrelation=1.0) - plain, loss_of(decorrelation=2.0) - plain
+    assert twice == pytest.approx(2 * once, rel=1e-4) and once > 0
+
+
+def test_cnn_trains_on_transformed_images_alone(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, system = make(data, monkeypatch, method="cnn", group="C4")
+    model = system.model.eval()
+    x, y = problem.batch(torch.arange(8), seeded())
+    loss, terms = system.loss(x, y, seeded())
+    assert loss.item() == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-6)
     assert set(terms) == {"loss", "task"}
 
 
 @pytest.mark.parametrize("method", ["cnn", "ours"])
 def test_a_small_set_is_learned_by_heart(method: str, data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = recipe(data, monkeypatch, method=method, group="D1", rate=0.01, limit=20)
+    problem, system = make(data, monkeypatch, method=method, group="D1", rate=0.01, limit=20)
     few = torch.arange(8)
-    made.train.images[few] += torch.randn(8, 1, 56, 56, generator=torch.Generator().manual_seed(1))
-    optimiser = made.optimiser()
+    problem.train.images[few] += torch.randn(8, 1, 56, 56, generator=seeded(1))
+    optimiser, generator = torch.optim.Adam(system.model.parameters(), lr=problem.config.rate), seeded()
     for _ in range(60):
         optimiser.zero_grad()
-        loss, terms = made.loss(few)
+        loss, terms = system.loss(*problem.batch(few, generator), generator)
         loss.backward()
         optimiser.step()
-    # Moved by elements drawn afresh in every step, so all four images of each pair are known.
+    # Transformed by elements drawn anew in every step, so all four images of each pair are known.
     assert terms["task"] < 0.1
-    assert (made.model(made.train.images[few]).argmax(1) == made.train.classes[few]).all()
+    assert (system.model(problem.train.images[few]).argmax(1) == problem.train.classes[few]).all()
 
 
 @pytest.mark.parametrize("method", ["scnn", "restriction", "rpp", "pscnn"])
 def test_other_systems_train_on_the_same_loss_with_their_penalty(
     method: str, data: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = recipe(data, monkeypatch, method=method, group="D1")
-    made.model.eval()
-    loss, terms = made.loss(torch.arange(4))
-    x = made.input(made.train.images[:4], made.group.sample(4, generator=torch.Generator().manual_seed(3)))
-    task = F.cross_entropy(made.model(x), made.train.classes[:4])
-    penalty = made.model.penalty()  # type: ignore[operator]
+    problem, system = make(data, monkeypatch, method=method, group="D1")
+    model: Any = system.model.eval()
+    x, y = problem.batch(torch.arange(4), seeded())
+    loss, terms = system.loss(x, y, seeded())
+    task, penalty = F.cross_entropy(model(x), y), model.penalty()
     assert loss.item() == pytest.approx((task + penalty).item(), rel=1e-5)
+    assert float(terms["task"]) == pytest.approx(task.item(), rel=1e-5)
     # At the start λ is uniform, of which its penalty wants nothing.
     assert (terms["penalty"].item() > 0) == (method == "rpp")
     loss.backward()
-    assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in made.model.parameters())
-    final = made.final()
-    assert ("degrees" in final) == (method == "pscnn")
-    assert set(final["output_centred_by_element"]) == {made.group.name(g) for g in range(4)}
+    assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in model.parameters())
+    with torch.no_grad():
+        final = problem.evaluate(model, "test")
+    assert ("degrees" in system.report()) == (method == "pscnn")
+    assert set(final["output_centred_by_element"]) == {problem.group.name(g) for g in range(4)}
 
 
 def test_scnn_cannot_tell_a_mirror_of_the_whole_image(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = recipe(data, monkeypatch, method="scnn", group="D1")
-    made.model.eval()
+    problem, system = make(data, monkeypatch, method="scnn", group="D1")
+    model = system.model.eval()
     x = torch.randn(4, 1, 56, 56)
-    torch.testing.assert_close(made.model(x.flip(-1)), made.model(x), rtol=1e-4, atol=1e-5)
-    assert not torch.allclose(made.model(made.input(x, torch.full((4,), made.group["s_1"]))), made.model(x), atol=1e-3)
+    torch.testing.assert_close(model(x.flip(-1)), model(x), rtol=1e-4, atol=1e-5)
+    mirrored = problem.input(x, torch.full((4,), problem.group["s_1"]))
+    assert not torch.allclose(model(mirrored), model(x), atol=1e-3)
 
 
 def test_published_settings() -> None:
@@ -205,7 +282,7 @@ def test_published_settings() -> None:
 @pytest.mark.parametrize("latent", ["regular", "trivial", "defining", "wrong"])
 def test_latents_of_the_ablation(latent: str) -> None:
     group = eq.groups.direct_product(eq.groups.dihedral(4), eq.groups.dihedral(4))
-    action = ddmnist._latent(latent, group, 66)
+    action = latent_action(group, latent, 66)
     assert action is not None
     z = torch.randn(64 * 64, 66, dtype=torch.float64)
     g, h = group.elements.repeat_interleave(64), group.elements.repeat(64)
@@ -240,8 +317,8 @@ def test_refusals(fields: dict[str, object], message: str) -> None:
 def test_a_narrow_network_is_trained_without_a_latent_to_measure(
     data: ImageData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = recipe(data, monkeypatch, method="cnn", features=48)
-    made.model.eval()
-    final = made.final()
+    problem, system = make(data, monkeypatch, method="cnn", features=48)
+    with torch.no_grad():
+        final = problem.evaluate(system.model.eval(), "test")
     assert "latent_relative_error" not in final
     assert len(final["output_centred_by_element"]) == 64
