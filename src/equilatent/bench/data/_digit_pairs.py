@@ -1,4 +1,4 @@
-"""DDMNIST: two digits side by side, of which each may be moved on its own (paper, section 6.1 and appendix C.1)."""
+"""DDMNIST: two digits side by side, each of which may be transformed on its own (paper, section 6.1 and appendix C.1)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def digit_pairs(
         labels: 0 … 9, LongTensor [n].
         per_class: pairs in each class.
         artefacts: turn each digit by an angle from −180° to 180° and back, so that every image carries the traces of
-            interpolation and none can be told by them to have been moved.
+            interpolation, and they do not tell which were transformed.
         seed: of what is drawn.
         limit: only the first so many pairs.
 

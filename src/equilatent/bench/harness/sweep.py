@@ -229,7 +229,7 @@ def slurm_executor(parameters: Sequence[str], out: Path, jobs: int | None = None
         executor = submitit.AutoExecutor(folder=out / "slurm", cluster="slurm")
         executor.update_parameters(**values)
     except Exception as error:
-        raise EquilatentError(f"--slurm cannot be used so: {error}") from error
+        raise EquilatentError(f"--slurm: submitit refuses these parameters: {error}") from error
     return SlurmExecutor(executor)
 
 
