@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 from torch import nn
 
-__all__ = ["LAYERS", "Block", "Classifier", "Conv", "EncoderDecoder", "Pool", "Resize"]
+__all__ = ["LAYERS", "Block", "Classifier", "Conv", "EncoderDecoder", "FieldPredictor", "Pool", "Resize"]
 
 #: Layers of every network that is built from a `Classifier`, by what they are called on the command line: the latent, and
-#: the norm behind it, with which the head begins.
+#: the norm behind it, with which the head begins. The latent of a `FieldPredictor` is its encoder, too.
 LAYERS = {"encoder": "encoder", "norm": "head.0"}
 
 
@@ -62,6 +62,26 @@ class Classifier:
     features: int
     classes: int
     channels: int = 1
+
+
+@dataclass(frozen=True)
+class FieldPredictor:
+    """A network from several frames of a vector field, [B, 2·frames, side, side], to the next, [B, 2, side, side].
+
+    Channels are the two components (x, y) of each frame in turn. Its encoder is the blocks, which keep the size of the grid,
+    its head a last convolution; systems that have no such parts leave them out.
+
+    Attributes:
+        blocks: the hidden convolutions.
+        head: kernel of the last one, which is padded to keep the size.
+        frames: how many go in.
+        side: points of the grid along each axis.
+    """
+
+    blocks: tuple[Conv, ...]
+    head: int = 3
+    frames: int = 10
+    side: int = 64
 
 
 @dataclass(frozen=True)

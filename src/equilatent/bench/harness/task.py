@@ -96,6 +96,8 @@ class Problem(ABC):
         input: how it acts on inputs.
         output: how it acts on targets.
         samples: how many training samples an epoch has; a batch is given as their indices.
+        transformed: whether every training sample comes transformed by an element drawn anew; where they come as they are,
+            a system may transform them.
         provenance: which files the data come from, for the record.
     """
 
@@ -104,6 +106,7 @@ class Problem(ABC):
     input: SupportsAction
     output: SupportsAction
     samples: int
+    transformed: bool = True
     provenance: Mapping[str, Any]
 
     def start_epoch(self, generator: torch.Generator) -> None:
@@ -112,11 +115,28 @@ class Problem(ABC):
 
     @abstractmethod
     def batch(self, indices: Tensor, generator: torch.Generator) -> tuple[Any, Any]:
-        """Training samples (x, y), augmented as the task has it."""
+        """Training samples (x, y)."""
 
     @abstractmethod
     def task_loss(self, output: Any, target: Any) -> Tensor:
-        """The loss that is trained on, a mean over the batch."""
+        """The loss of the model's output that is trained on, a mean over the batch."""
+
+    def further_loss(self, model: nn.Module, x: Any, output: Any, y: Any) -> Tensor | None:
+        """What the loss has besides that of the model's first output, where it goes on from its own outputs, as a roll-out.
+
+        Args:
+            model: what is trained.
+            x: inputs.
+            output: the first output, with its graph.
+            y: targets.
+        """
+        return None
+
+    def loss(self, model: nn.Module, x: Any, y: Any) -> Tensor:
+        """The loss of a model on a batch, that of its further outputs included."""
+        output = model(x)
+        first, further = self.task_loss(output, y), self.further_loss(model, x, output, y)
+        return first if further is None else first + further
 
     @abstractmethod
     def evaluate(self, model: nn.Module, split: Split) -> dict[str, Any]:

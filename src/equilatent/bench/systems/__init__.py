@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from equilatent.bench.harness.system import System
-from equilatent.bench.systems.augmented import Augmented
+from equilatent.bench.systems.augmented import Augmented, Plain
 from equilatent.bench.systems.latent_term import LatentTerm
 from equilatent.bench.systems.learned import Control, Learned
 from equilatent.bench.systems.steerable_networks import PartialSteerable, ResidualPathways, Restricted, Steerable
@@ -14,6 +14,7 @@ __all__ = ["SYSTEMS"]
 SYSTEMS: tuple[type[System], ...] = (
     Learned,
     Control,
+    Plain,
     Augmented,
     Steerable,
     Restricted,

@@ -1,4 +1,4 @@
-"""The baseline: an ordinary network on augmented samples."""
+"""The baselines: an ordinary network on samples as they are, or on transformed ones."""
 
 from __future__ import annotations
 
@@ -8,26 +8,42 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equilatent.bench.architecture import Classifier
+from equilatent.bench.architecture import Classifier, FieldPredictor
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
-from equilatent.bench.systems.ordinary import ordinary_classifier
+from equilatent.bench.systems.ordinary import ordinary_network
 
-__all__ = ["Augmented"]
+__all__ = ["Augmented", "Plain"]
 
 
-class Augmented(System):
-    """An ordinary network that sees every sample transformed by an element that is drawn anew each time."""
+class Plain(System):
+    """An ordinary network on the training samples as they are."""
 
-    name = "cnn"
-    title = "the CNN alone, on augmented images"
-    builds = (Classifier,)
+    name = "plain"
+    title = "the CNN on samples as they are"
+    builds: tuple[type, ...] = (FieldPredictor,)
 
-    def __init__(self, problem: Problem, architecture: Classifier, config: Any, seed: int) -> None:
+    def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
         self.problem = problem
-        self.model = ordinary_classifier(architecture)
+        self.model = ordinary_network(architecture)
 
     def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The task loss."""
-        task = self.problem.task_loss(self.model(x), y)
+        """The loss of the task."""
+        task = self.problem.loss(self.model, x, y)
         return task, {"loss": task.detach(), "task": task.detach()}
+
+
+class Augmented(Plain):
+    """The same network, which sees every sample transformed by an element that is drawn anew each time."""
+
+    name = "cnn"
+    title = "the CNN alone, on augmented samples"
+    builds = (Classifier, FieldPredictor)
+
+    def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The loss of the task on transformed samples."""
+        problem = self.problem
+        if not problem.transformed:
+            g = problem.group.sample(len(x), generator=generator, device=x.device)
+            x, y = problem.input(x, g), problem.output(y, g)
+        return super().loss(x, y, generator)

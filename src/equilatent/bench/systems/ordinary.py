@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 from torch import nn
 
-from equilatent.bench.architecture import Classifier, Conv, Pool, Resize
+from equilatent.bench.architecture import Classifier, Conv, FieldPredictor, Pool, Resize
 
-__all__ = ["classification_head", "ordinary_classifier"]
+__all__ = ["classification_head", "ordinary_classifier", "ordinary_network", "ordinary_predictor"]
+
+
+def ordinary_network(architecture: Any) -> nn.Sequential:
+    """The ordinary network of an architecture: ``encoder`` and ``head``."""
+    if isinstance(architecture, Classifier):
+        return ordinary_classifier(architecture)
+    return ordinary_predictor(architecture)
 
 
 def ordinary_classifier(architecture: Classifier) -> nn.Sequential:
@@ -27,11 +35,29 @@ def ordinary_classifier(architecture: Classifier) -> nn.Sequential:
         elif isinstance(block, Pool):
             layers.append(nn.AvgPool2d(block.kernel, stride=block.stride, padding=block.padding))
         else:
-            layers.append(_convolution(channels, block))
+            layers.append(_convolution(channels, block, nn.ELU()))
             channels = block.channels
     encoder = nn.Sequential(*layers, nn.Conv2d(channels, architecture.features, 1), nn.Flatten())
     head = classification_head(architecture.features, architecture.classes)
     return nn.Sequential(OrderedDict(encoder=encoder, head=head))
+
+
+def ordinary_predictor(architecture: FieldPredictor) -> nn.Sequential:
+    """Convolutions with batch norm and ReLU, and a last one; ``encoder`` and ``head``.
+
+    >>> import torch
+    >>> from equilatent.bench.architecture import Conv, FieldPredictor
+    >>> network = ordinary_predictor(FieldPredictor((Conv(8, 3, padding=1),), frames=2, side=16))
+    >>> list(network(torch.zeros(5, 4, 16, 16)).shape)
+    [5, 2, 16, 16]
+    """
+    layers: list[nn.Module] = []
+    channels = 2 * architecture.frames
+    for block in architecture.blocks:
+        layers.append(_convolution(channels, block, nn.ReLU()))
+        channels = block.channels
+    head = nn.Conv2d(channels, 2, architecture.head, padding=architecture.head // 2)
+    return nn.Sequential(OrderedDict(encoder=nn.Sequential(*layers), head=head))
 
 
 def classification_head(features: int, classes: int) -> nn.Sequential:
@@ -39,6 +65,6 @@ def classification_head(features: int, classes: int) -> nn.Sequential:
     return nn.Sequential(nn.BatchNorm1d(features), nn.ELU(), nn.Linear(features, classes))
 
 
-def _convolution(channels: int, block: Conv) -> nn.Sequential:
+def _convolution(channels: int, block: Conv, nonlinearity: nn.Module) -> nn.Sequential:
     convolution = nn.Conv2d(channels, block.channels, block.kernel, stride=block.stride, padding=block.padding)
-    return nn.Sequential(convolution, nn.BatchNorm2d(block.channels), nn.ELU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(block.channels), nonlinearity)

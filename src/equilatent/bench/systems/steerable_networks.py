@@ -189,7 +189,7 @@ class Steerable(System):
 
     def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The task loss, and what the layers add to it."""
-        task, penalty = self.problem.task_loss(self.model(x), y), self.model.penalty()
+        task, penalty = self.problem.loss(self.model, x, y), self.model.penalty()
         loss = task + penalty
         return loss, {"loss": loss.detach(), "task": task.detach(), "penalty": penalty.detach()}
 
