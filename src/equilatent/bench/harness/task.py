@@ -99,6 +99,8 @@ class Problem(ABC):
         transformed: whether every training sample comes transformed by an element drawn anew; where they come as they are,
             a system may transform them.
         provenance: which files the data come from, for the record.
+        latent: how the group acts on the latent of the model that is evaluated, where a system is built so; set by the
+            harness from `System.latent`. None for what the configuration says.
     """
 
     device: torch.device
@@ -108,6 +110,7 @@ class Problem(ABC):
     samples: int
     transformed: bool = True
     provenance: Mapping[str, Any]
+    latent: SupportsAction | None = None
 
     def start_epoch(self, generator: torch.Generator) -> None:
         """Draw what lasts for a whole epoch."""
