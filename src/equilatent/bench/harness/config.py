@@ -61,6 +61,8 @@ class RunConfig:
     """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
     schedule: Literal["constant", "cosine"] = added("constant")
     """The learning rate over the run: constant, or falling to 0 along half a cosine."""
+    weight_decay: float = added(0.0)
+    """Weight decay of Adam, of all parameters."""
     compile: bool = added(False)
     """Compile the training step with torch.compile."""
     device: str = "auto"

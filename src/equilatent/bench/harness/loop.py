@@ -96,7 +96,9 @@ def train(
     step: Any = _Step(system)
     if config.compile:
         step = torch.compile(step)
-    optimiser = torch.optim.Adam(system.model.parameters(), lr=config.rate, fused=True)
+    optimiser = torch.optim.Adam(
+        system.model.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
+    )
     step, optimiser = fabric.setup(step, optimiser)
     scheduler = _scheduler(optimiser, config, problem.samples)
     state = State()

@@ -1,9 +1,8 @@
-"""A rival that is built to be equivariant: the table of the task in group convolutions, with an exactly equivariant latent."""
+"""A rival that is equivariant by construction: group convolutions from the table of the task, and an equivariant latent."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.bench.architecture import Block, Conv, Pool, WholeImageClassifier
-from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
-from equilatent.bench.systems.latent_term import two_views
+from equilatent.bench.systems.latent_term import LatentTerm, two_views
 from equilatent.errors import ActionError, RepresentationError
 from equilatent.groups import Group
 
@@ -119,7 +117,7 @@ def _covered(block: Block, side: int) -> int:
     return steps + 1
 
 
-class GroupConvolutions(System):
+class GroupConvolutions(LatentTerm):
     """Group convolutions on two views of every sample, with the terms of `ours` but for the latent term, which they meet."""
 
     name = "exact"
@@ -127,12 +125,7 @@ class GroupConvolutions(System):
     builds = (WholeImageClassifier,)
 
     def __init__(self, problem: Problem, architecture: WholeImageClassifier, config: Any, seed: int) -> None:
+        self.problem = problem
         self.model = group_classifier(architecture, problem.group)
         self.latent = eq.reps.padded_regular(problem.group, architecture.features).to(problem.device)
         self.objective = two_views(problem, config, self.latent, 0.0)
-
-    def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The objective."""
-        self.objective.generator = generator
-        loss, terms = self.objective(self.model, x, y)
-        return loss, terms.as_tensors()

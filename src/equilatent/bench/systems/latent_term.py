@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 import equilatent as eq
 from equilatent.actions import SupportsAction
-from equilatent.bench.architecture import LAYERS, Classifier, WholeImageClassifier
+from equilatent.bench.architecture import LAYERS, Classifier, FieldPredictor, WholeImageClassifier
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
-from equilatent.bench.latents import latent_action
-from equilatent.bench.systems.ordinary import ordinary_classifier
+from equilatent.bench.systems.ordinary import ordinary_network
 from equilatent.objective import Decorrelation, Equivariance, Task, TransformedTask
 
 __all__ = ["LatentTerm", "two_views"]
@@ -25,18 +24,23 @@ class LatentTerm(System):
 
     name = "ours"
     title = "the CNN with a representation on its latent"
-    builds = (Classifier, WholeImageClassifier)
+    builds: ClassVar[tuple[type, ...]] = (Classifier, WholeImageClassifier, FieldPredictor)
 
-    def __init__(self, problem: Problem, architecture: Classifier, config: Any, seed: int) -> None:
-        self.model = ordinary_classifier(architecture)
-        action = latent_action(problem.group, config.latent, architecture.features)
-        self.objective = two_views(problem, config, action, config.strength or 0.0)
+    def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
+        self.problem = problem
+        self.model = ordinary_network(architecture)
+        self.objective = two_views(problem, config, problem.latent, config.strength or 0.0)
 
     def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The objective."""
+        """The objective, and the loss of what the task predicts from the first output on."""
         self.objective.generator = generator
         loss, terms = self.objective(self.model, x, y)
-        return loss, terms.as_tensors()
+        found = terms.as_tensors()
+        further = self.problem.further_loss(self.model, x, terms.output, y)
+        if further is not None:
+            loss = loss + further
+            found |= {"further": further.detach(), "loss": loss.detach()}
+        return loss, found
 
 
 def two_views(problem: Problem, config: Any, latent: SupportsAction | None, strength: float) -> eq.Objective:

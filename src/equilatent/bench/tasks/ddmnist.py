@@ -104,6 +104,7 @@ class DdmnistProblem(Problem):
         self.group = eq.groups.direct_product(digit_group, digit_group)
         self.input = eq.actions.parts(self.group, [eq.actions.image(digit_group)] * 2, windows=WINDOWS).to(device)
         self.output = eq.actions.trivial(self.group)
+        self.latent = latent_action(self.group, config.latent, config.features)
         train, validation = held_out(len(data.train_x), torch.device("cpu"))
         images, labels = data.train_x, data.train_y
         self.train = self._pairs(images[train], labels[train], _TRAINING, 0, config.limit)
@@ -145,8 +146,6 @@ class DdmnistProblem(Problem):
         some = DigitPairs(pairs.images[:_ORBITS], pairs.classes[:_ORBITS])
         found["test_accuracy_orbit"] = 1 - _score(averaged, some, 8)["error"]
         latent = self.latent
-        if latent is None:
-            latent = latent_action(self.group, self.config.latent, self.config.features)
         actions: dict[str, SupportsAction] = {"": self.output}
         names = {"": "output"}
         if latent is not None:

@@ -221,6 +221,7 @@ class FrozenProblem(Problem):
         self._generator = torch.Generator(device=device)
         self.input = eq.actions.function(group, self._transformed_and_jittered) if self.jitter else self.act
         self.output = eq.actions.trivial(group)
+        self.latent = latent_action(group, config.latent, config.features)
         train, validation = held_out(len(data.train_x), torch.device("cpu"))
         parts: dict[Split, tuple[Tensor, Tensor]] = {
             "validation": (data.train_x[validation], data.train_y[validation]),
@@ -265,8 +266,6 @@ class FrozenProblem(Problem):
         if split == "validation":
             return {"error": error, "task": task}
         latent = self.latent
-        if latent is None:
-            latent = latent_action(self.group, self.config.latent, self.config.features)
         assert latent is not None  # of a configuration that has been checked
         norm = LAYERS["norm"]
         layers = nn.Sequential(model.get_submodule("encoder"), model.get_submodule(norm))
