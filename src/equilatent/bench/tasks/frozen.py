@@ -134,8 +134,8 @@ class FrozenConfig(LatentTermConfig):
     """Stop when the validation error has not improved for so many epochs; the schedule wants all of them."""
     min_change: float = 0.0
     """The least decrease of the validation error that counts as an improvement."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """The learning rate over the run: constant, or falling to 0 along half a cosine."""
+    schedule: Literal["constant", "cosine", "exponential"] = "cosine"
+    """The learning rate over the run: constant, falling to 0 along half a cosine, or times 0.95 after every epoch."""
     channels_last: bool = True
     """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
     features: int = 0
