@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from equilatent.bench.blocks import blocks, replace_blocks
-from equilatent.bench.record import write_json, write_text
+from equilatent.bench.harness.record import write_json, write_text
 
 __all__ = [
     "PAGE",

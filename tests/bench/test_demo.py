@@ -10,7 +10,7 @@ import torch
 
 from equilatent.bench import demo, demo_report
 from equilatent.bench.digits import Digits, load_digits, make_pairs, split_digits
-from equilatent.bench.record import write_text
+from equilatent.bench.harness.record import write_text
 from equilatent.cli import main
 
 TINY = ["--epochs", "1", "--pairs", "60", "--batch", "30", "--features", "64", "--seed", "0,1", "--device", "cpu"]
