@@ -1,4 +1,4 @@
-"""A rival that is built to be equivariant: the table of the task in group convolutions, with an exactly equivariant latent."""
+"""A rival that is equivariant by construction: the table of the task in group convolutions."""
 
 from __future__ import annotations
 
