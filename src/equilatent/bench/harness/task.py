@@ -97,6 +97,8 @@ class Problem(ABC):
         output: how it acts on targets.
         samples: how many training samples an epoch has; a batch is given as their indices.
         provenance: which files the data come from, for the record.
+        latent: how the group acts on the latent of the model that is evaluated, where a system is built so; set by the
+            harness from `System.latent`. None for what the configuration says.
     """
 
     device: torch.device
@@ -105,6 +107,7 @@ class Problem(ABC):
     output: SupportsAction
     samples: int
     provenance: Mapping[str, Any]
+    latent: SupportsAction | None = None
 
     def start_epoch(self, generator: torch.Generator) -> None:
         """Draw what lasts for a whole epoch."""

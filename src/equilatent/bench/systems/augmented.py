@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from equilatent.bench.architecture import Classifier
+from equilatent.bench.architecture import Classifier, WholeImageClassifier
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
 from equilatent.bench.systems.ordinary import ordinary_classifier
@@ -21,7 +21,7 @@ class Augmented(System):
 
     name = "cnn"
     title = "the CNN alone, on augmented images"
-    builds = (Classifier,)
+    builds = (Classifier, WholeImageClassifier)
 
     def __init__(self, problem: Problem, architecture: Classifier, config: Any, seed: int) -> None:
         self.problem = problem
