@@ -330,7 +330,9 @@ def selected_value(record: Mapping[str, Any], task: Task) -> float:
         return float(selected)
     column, least = f"val/{task.criterion}", record["config"].get("min_change")
     if not record["curve"] or not all(column in row for row in record["curve"]) or not isinstance(least, int | float):
-        raise EquilatentError(f"the record does not tell by which {task.criterion} of the validation samples it selected")
+        raise EquilatentError(
+            f"the record does not tell by which {task.criterion} of the validation samples it selected"
+        )
     sign = 1 if task.better == "lower" else -1
     best = math.inf
     for row in record["curve"]:
