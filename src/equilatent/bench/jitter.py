@@ -53,7 +53,8 @@ class Jitter:
             if self.crop:
                 left = 1 - self.crop * draw(1).abs()
                 part = part * left[:, 0]
-                maps[:, :, 2] += (1 - left) * draw(2)
+                # As far as the centres of the outermost pixels, so that nothing comes in from outside.
+                maps[:, :, 2] += (1 - left) * (1 - 1 / images.shape[-1]) * draw(2)
             maps[:, 0, 0] = maps[:, 1, 1] = part
             grid = F.affine_grid(maps, list(images.shape), align_corners=False)
             images = F.grid_sample(images, grid, align_corners=False)

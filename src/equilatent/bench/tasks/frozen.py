@@ -99,7 +99,7 @@ _DATASETS = {
     ),
     "cifar10": _Dataset(
         load=cifar10,
-        network=(Conv(48, 4, 2, 1), Conv(64, 4, 2, 1), Conv(96, 4, 2, 1), Conv(128, 4)),
+        network=(Conv(32, 4, 2, 1), Conv(48, 4, 2, 1), Conv(96, 4, 2, 1), Conv(152, 4)),
         channels=3,
         side=32,
         features=192,
@@ -173,7 +173,7 @@ class FrozenConfig(LatentTermConfig):
 
 
 def network(config: FrozenConfig) -> WholeImageClassifier:
-    """The classifier of the data set: 60,917 parameters of ordinary layers for MNIST, 368,613 for CIFAR10."""
+    """The classifier of the data set: 62,365 parameters of ordinary layers for MNIST, 365,021 for CIFAR10."""
     known = _DATASETS[config.dataset]
     return WholeImageClassifier(known.network, config.features, SEEN, known.channels, known.side)
 
