@@ -11,6 +11,16 @@ from equilatent.bench.data._files import find_data_dir
 from equilatent.bench.data._images import ImageData
 from equilatent.bench.data._medmnist import medmnist3d
 from equilatent.bench.data._mnist import mnist
+from equilatent.bench.data._smoke import (
+    SMOKE_SKIPPED,
+    SmokeData,
+    centred,
+    coarse,
+    smoke,
+    smoke_balanced,
+    smoke_windows,
+)
+from equilatent.bench.data._smoke_simulator import SmokeSimulator
 from equilatent.bench.data._split import held_out
 from equilatent.bench.data._tmnist import (
     TYPEFACES,
@@ -24,13 +34,18 @@ from equilatent.bench.data._tmnist import (
 from equilatent.bench.data._turns import turned
 
 __all__ = [
+    "SMOKE_SKIPPED",
     "TYPEFACES",
     "WINDOWS",
     "DigitPairs",
     "DigitViews",
     "ImageData",
+    "SmokeData",
+    "SmokeSimulator",
     "TypefaceData",
+    "centred",
     "cifar10",
+    "coarse",
     "data_command",
     "digit_pairs",
     "draw_views",
@@ -40,6 +55,9 @@ __all__ = [
     "medmnist3d",
     "mnist",
     "random_views",
+    "smoke",
+    "smoke_balanced",
+    "smoke_windows",
     "tmnist",
     "tmnist_glyphs",
     "turned",

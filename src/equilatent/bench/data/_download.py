@@ -18,7 +18,7 @@ from equilatent.errors import DataError, MissingDependencyError
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["fetch", "file_digest"]
+__all__ = ["fetch", "file_digest", "only_here"]
 
 _CHUNK = 1 << 16
 
@@ -71,7 +71,7 @@ def fetch(
     problems: list[str] = []
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_here(target):
+        with only_here(target):
             if target.is_file() and file_digest(target, algorithm) == digest:
                 return
             for url in urls:
@@ -90,7 +90,8 @@ def fetch(
     )
 
 
-def _only_here(target: Path) -> contextlib.AbstractContextManager[object]:
+def only_here(target: Path) -> contextlib.AbstractContextManager[object]:
+    """Held by one process at a time, of those that want to make the same file."""
     try:
         from filelock import FileLock
     except ImportError as error:
@@ -198,5 +199,6 @@ def _bar(url: str, start: int, total: int | None, progress: bool) -> tqdm[NoRetu
 
 def _missing(package: str) -> MissingDependencyError:
     return MissingDependencyError(
-        f"downloads need {package}, which the library itself does not. Install it: pip install 'equilatent[bench]'."
+        f"making files of data needs {package}, which the library itself does not. Install it: pip install "
+        "'equilatent[bench]'."
     )
