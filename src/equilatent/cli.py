@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from equilatent.errors import EquilatentError, MissingDependencyError
 
@@ -80,16 +80,22 @@ def _run(arguments: Sequence[str] | None) -> int:
                 print(f"  {option.ljust(width)}  {words}")
 
     @app.command(name="data")
-    def data(names: Annotated[tuple[str, ...], tyro.conf.Positional] = (), *, data: Path | None = None) -> None:
-        """Show the data sets, where they are looked for and whether they are whole; fetch those that are named.
+    def data(
+        names: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
+        *,
+        data: Path | None = None,
+        simulator: Literal["torch", "phiflow"] = "torch",
+    ) -> None:
+        """Show the data sets, where they are looked for and whether they are whole; fetch or make those that are named.
 
         Args:
-            names: the data sets to fetch.
+            names: the data sets to fetch or to make.
             data: the folder with the data sets; by default the variable EQUILATENT_DATA, else a cache folder of yours.
+            simulator: what SMOKE is made with: PyTorch, in seconds, or PhiFlow, the reference, in half an hour or more.
         """
         from equilatent.bench.data import data_command
 
-        print(data_command(names, data))
+        print(data_command(names, data, simulator=simulator))
 
     @app.command(name="run")
     def run(config: Annotated[_configurations(arguments), tyro.conf.arg(name="")]) -> None:  # type: ignore[valid-type]

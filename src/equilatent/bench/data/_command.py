@@ -1,4 +1,4 @@
-"""What the command ``equilatent data`` does: lists the data sets, and fetches those that are named."""
+"""What the command ``equilatent data`` does: lists the data sets, and fetches or makes those that are named."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from equilatent.bench.data._cifar10 import CIFAR10_ARCHIVE, CIFAR10_HEAD, CIFAR1
 from equilatent.bench.data._files import Published, content_digest, find_data_dir
 from equilatent.bench.data._medmnist import MEDMNIST3D, MEDMNIST3D_SOURCE
 from equilatent.bench.data._mnist import MNIST_FILES, MNIST_SOURCE, read_gzip
+from equilatent.bench.data._smoke import (
+    SMOKE_FOLDER,
+    SMOKE_SOURCE,
+    SmokeRecipe,
+    find_smoke,
+    paper_recipe,
+    smoke,
+    verify_smoke,
+)
 from equilatent.bench.data._tmnist import BAHIANITA, PLEX_PACKAGE, TMNIST_CSV, TMNIST_SOURCE, find_plex
 from equilatent.errors import DataError
 
@@ -19,7 +28,7 @@ __all__ = ["DATA_SETS", "DataSet", "data_command"]
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as the command shows it: its files and whose it is."""
+    """A data set as the command shows it: its files, none if it is made here, and whose it is."""
 
     files: tuple[Published, ...]
     source: str
@@ -35,25 +44,31 @@ DATA_SETS = {
         for name, volumes in MEDMNIST3D.items()
         for size in volumes.digests
     },
+    "smoke": DataSet((), SMOKE_SOURCE),
 }
 
 
-def data_command(names: Sequence[str] = (), data: Path | None = None, *, progress: bool = True) -> str:
-    """Fetch the data sets that are named, then tell of all of them where they are looked for and what is there.
+def data_command(
+    names: Sequence[str] = (), data: Path | None = None, *, simulator: str = "torch", progress: bool = True
+) -> str:
+    """Fetch or make the data sets that are named, then tell of all where they are looked for and what is there.
 
     Args:
         names: of data sets, as in the list; none only lists.
         data: the data folder; by default that of `find_data_dir`.
-        progress: show a bar for downloads.
+        simulator: with which SMOKE is made, ``"torch"`` or ``"phiflow"``; the table tells of the one that is named.
+        progress: show a bar for downloads and simulations.
 
     Returns:
-        Lines of a table (name, state, size of what is there or else of what would be fetched, the publisher's host,
-        whose data they are), then the folders that were looked into.
+        Lines of a table (name, state, size of what is there or else of what would be fetched or made, the publisher's
+        host, whose data they are), then the folders that were looked into.
 
     Raises:
-        DataError: for a name that there is not, before anything is fetched; if something cannot be fetched, after the
-            others have been.
+        DataError: for a name or simulator that there is not, before anything is fetched; if something cannot be fetched or
+            made, after the others have been.
+        MissingDependencyError: if PhiFlow is the simulator, SMOKE is to be made, and PhiFlow is not installed.
     """
+    recipe = paper_recipe(simulator)
     unknown = [name for name in names if name not in DATA_SETS]
     if unknown:
         raise DataError(f"the data sets are {', '.join(DATA_SETS)}; got {', '.join(unknown)}.")
@@ -61,6 +76,8 @@ def data_command(names: Sequence[str] = (), data: Path | None = None, *, progres
     problems = []
     for name in dict.fromkeys(names):
         try:
+            if name == "smoke":
+                smoke(folder, simulator=simulator, progress=progress)
             for file in DATA_SETS[name].files:
                 if name == "cifar10" and find_batches(folder) is not None:
                     continue
@@ -71,12 +88,13 @@ def data_command(names: Sequence[str] = (), data: Path | None = None, *, progres
         raise DataError("\n".join(problems))
     rows = [("data set", "state", "size", "fetched from", "source")]
     for name, data_set in DATA_SETS.items():
-        host = urllib.parse.urlsplit(data_set.files[0].urls[0]).hostname or ""
-        rows.append((name, *_state(name, folder), host, data_set.source))
+        state = _smoke_state(recipe, folder) if name == "smoke" else _state(name, folder)
+        host = urllib.parse.urlsplit(data_set.files[0].urls[0]).hostname if data_set.files else "made here"
+        rows.append((name, *state, host or "", data_set.source))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     files = [file for data_set in DATA_SETS.values() for file in data_set.files]
-    places = sorted({part for file in (*files, *CIFAR10_HEAD, TMNIST_CSV) for part in file.folders})
+    places = sorted({SMOKE_FOLDER, *(part for file in (*files, *CIFAR10_HEAD, TMNIST_CSV) for part in file.folders)})
     lines += ["", f"Looked for in {folder} and, inside it, in {', '.join(places)}."]
     return "\n".join(lines)
 
@@ -96,6 +114,18 @@ def _state(name: str, folder: Path) -> tuple[str, str]:
         here = "to be drawn" if find_plex() is not None else f"but {PLEX_PACKAGE} is not installed"
         return _state_of(f"typeface verified, {here}", DATA_SETS[name].files, folder)
     return _state_of("verified", DATA_SETS[name].files, folder)
+
+
+def _smoke_state(recipe: SmokeRecipe, folder: Path) -> tuple[str, str]:
+    """The same for simulations."""
+    path = find_smoke(recipe, folder)
+    if path is None:
+        return "missing", _size(recipe.bytes)
+    try:
+        verify_smoke(recipe, path)
+    except DataError:
+        return "damaged or another file", _size(path.stat().st_size)
+    return f"verified, by {recipe.simulator}", _size(path.stat().st_size)
 
 
 def _state_of(present: str, files: Sequence[Published], folder: Path) -> tuple[str, str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 __all__ = [
+    "SMOKE_FOLDER",
     "SMOKE_SIMULATORS",
     "SMOKE_SKIPPED",
     "SMOKE_SOURCE",
@@ -44,8 +45,10 @@ __all__ = [
     "smoke_windows",
 ]
 
-SMOKE_SOURCE = "Wang, Walters & Yu, approximately equivariant networks: their recipe, simulated here"
+SMOKE_SOURCE = "the recipe of Wang, Walters & Yu, simulated here"
 SMOKE_SIMULATORS = ("torch", "phiflow")
+#: Where the file lies in the data folder, unless directly.
+SMOKE_FOLDER = "smoke"
 #: Frames at the beginning of every window that are neither put in nor predicted.
 SMOKE_SKIPPED = 2
 
@@ -105,6 +108,11 @@ class SmokeRecipe:
         return (len(self.strengths), self.frames, 2, self.size, self.size)
 
     @property
+    def bytes(self) -> int:
+        """Size of the velocity."""
+        return 4 * math.prod(self.shape)
+
+    @property
     def digest(self) -> str:
         """The same for equal recipes only."""
         described = json.dumps({"version": _VERSION, **dataclasses.asdict(self)}, sort_keys=True)
@@ -143,8 +151,8 @@ class SmokeData:
     provenance: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        runs, *_, rows, columns = self.velocity.shape
-        if self.velocity.shape[2:3] != (2,) or rows != columns or not runs == len(self.strengths) == len(self.sides):
+        shape, runs = tuple(self.velocity.shape), {len(self.strengths), len(self.sides)}
+        if len(shape) != 5 or shape[2] != 2 or shape[3] != shape[4] or runs != {shape[0]}:
             raise DataError(
                 f"velocity is [runs, frames, 2, N, N], with as many strengths and sides as runs; got "
                 f"{list(self.velocity.shape)}, {len(self.strengths)} and {len(self.sides)}."
@@ -488,7 +496,7 @@ def _bar(recipe: SmokeRecipe, progress: bool) -> tqdm[Any]:
 
 def find_smoke(recipe: SmokeRecipe, folder: Path) -> Path | None:
     """Where the simulations of a recipe lie in a data folder; None if they are not there, or not whole."""
-    places = [folder / "smoke" / f"{recipe.name}.npy", folder / f"{recipe.name}.npy"]
+    places = [folder / SMOKE_FOLDER / f"{recipe.name}.npy", folder / f"{recipe.name}.npy"]
     # The description comes last, so that a file without one is what a process left that was stopped in between.
     return next((place for place in places if place.is_file() and place.with_suffix(".json").is_file()), None)
 
@@ -552,7 +560,7 @@ def _described(recipe: SmokeRecipe) -> dict[str, Any]:
 
 def _generate(recipe: SmokeRecipe, folder: Path, progress: bool) -> Path:
     """Make the file of a recipe and its description, unless another process does so meanwhile."""
-    path = folder / "smoke" / f"{recipe.name}.npy"
+    path = folder / SMOKE_FOLDER / f"{recipe.name}.npy"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with only_here(path):
@@ -571,7 +579,7 @@ def _generate(recipe: SmokeRecipe, folder: Path, progress: bool) -> Path:
         if isinstance(error, DataError):
             raise
         raise DataError(
-            f"{path.name}, of {math.prod(recipe.shape) * 4 / 1e6:.0f} MB, cannot be kept in {path.parent}: {error}. Give a "
+            f"{path.name}, of {recipe.bytes / 1e6:.0f} MB, cannot be kept in {path.parent}: {error}. Give a "
             "folder that can be written, with enough room (--data or EQUILATENT_DATA)."
         ) from error
     return path

@@ -27,7 +27,6 @@ class SmokeSimulator:
 
     - A quarter turn of the start, the forces and the inflow (side 0 → 3 → 2 → 1) is a quarter turn of all frames.
     - The velocity is free of divergence after every step.
-    - A force that does not depend on the smoke, and is the same everywhere, has no effect: the pressure balances it.
 
     Args:
         forces: acceleration (x, y) of a cell that holds smoke 1, [B, 2].
