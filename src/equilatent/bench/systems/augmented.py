@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class Plain(System):
 
     name = "plain"
     title = "the CNN on samples as they are"
-    builds: tuple[type, ...] = (FieldPredictor,)
+    builds: ClassVar[tuple[type, ...]] = (FieldPredictor,)
 
     def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
         self.problem = problem
