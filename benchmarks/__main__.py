@@ -13,7 +13,7 @@ import torch
 
 from benchmarks import actions, data_path, ddmnist, groups, imports, latent, memory, page, representations, step
 from benchmarks.timing import Options
-from equilatent.bench.record import commit, machine, versions
+from equilatent.bench.harness.record import commit, machine, versions
 
 PARTS: dict[str, Callable[[Options], Iterator[page.Table]]] = {
     "groups": groups.tables,

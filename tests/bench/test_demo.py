@@ -14,12 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import equilatent as eq
-from equilatent.bench.demo import DemoConfig, _data, _run, _tasks
+from equilatent.bench import latent_questions
+from equilatent.bench.demo import DemoConfig, _data, _run
 from equilatent.bench.demo._networks import classifier, exact_classifier
 from equilatent.bench.demo._report import ROWS, encoder_table, sentences
+from equilatent.bench.demo._tasks import answer
 from equilatent.bench.demo._training import AUTOENCODERS, ENCODERS, encoder_terms, train_encoder
 from equilatent.bench.digits import Digits, load_digits, split_digits
 from equilatent.bench.harness.record import write_text
+from equilatent.bench.latent_questions import Acting, Way, fit_maps, in_all_poses, mapped, reencoded, represented
 from equilatent.cli import main
 from equilatent.objective import Equivariance
 
@@ -68,7 +71,7 @@ def test_queries_are_the_index_transformed_by_the_elements_and_a_little_off() ->
 def test_jitter_is_small_and_keeps_the_pose() -> None:
     x = torch.zeros(200, 1, 14, 14)
     x[:, :, 3:7, 4:6] = 1
-    moved = _data.jittered(x, torch.Generator().manual_seed(0)) > 0.5
+    moved = _data.JITTER(x, torch.Generator().manual_seed(0)) > 0.5
     rows, columns = torch.arange(14.0), torch.arange(14.0)
     mass = moved.float().sum((1, 2, 3))
     centre = (
@@ -79,7 +82,7 @@ def test_jitter_is_small_and_keeps_the_pose() -> None:
 
 
 def test_labels_of_transformed_digits_are_those_of_their_poses() -> None:
-    labels = _tasks.pose_labels(G)
+    labels = latent_questions.pose_labels(G, 5)
     r, s = G["r"], G["s"]
     assert labels(torch.tensor([8 * 3 + r]), torch.tensor([s])).tolist() == [8 * 3 + G.product(s, r)]
     eq.testing.assert_action(labels, torch.arange(40))
@@ -113,19 +116,19 @@ def read_mark(images: Tensor) -> Tensor:
 
 @pytest.fixture
 def marks(monkeypatch: pytest.MonkeyPatch) -> _data.Questions:
-    monkeypatch.setattr(_data, "jittered", lambda images, generator: images)
+    monkeypatch.setattr(_data, "JITTER", lambda images, generator: images)
     return _data.make_questions(marked(torch.arange(10)), marked(torch.arange(10)), ACT, DemoConfig(), seed=0)
 
 
 def test_an_encoder_that_reads_class_and_pose_answers_everything(marks: _data.Questions) -> None:
-    found = _tasks.answer(_tasks.represented(read_mark, REGULAR), marks, ACT, steps=300, seed=0)
+    found = answer(represented(REGULAR), read_mark, marks, ACT, steps=300, seed=0)
     assert found == {"search": 1.0, "pose": 1.0, "head": 1.0}
 
 
 def test_latents_transformed_by_the_wrong_elements_are_noticed(marks: _data.Questions) -> None:
-    wrong = _tasks._Acting(G, lambda z, g: REGULAR(z, G.inverse(g)))
-    way = dataclasses.replace(_tasks.represented(read_mark, REGULAR), action=wrong)
-    assert _tasks._head(way, marks, ACT, 300, 0) == pytest.approx(6 / 8)  # r and r3 are exchanged
+    wrong = Acting(G, lambda z, g: REGULAR(z, G.inverse(g)))
+    way = dataclasses.replace(represented(REGULAR), action=wrong)
+    assert answer(way, read_mark, marks, ACT, 300, 0)["head"] == pytest.approx(6 / 8)  # r and r3 are exchanged
 
 
 def pixels(images: Tensor) -> Tensor:
@@ -140,25 +143,27 @@ def on_pixels(z: Tensor, g: Tensor) -> Tensor:
 def asked() -> _data.Questions:
     data = _data.load_data(torch.device("cpu"), 700)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_data, "jittered", lambda images, generator: images)
+        patch.setattr(_data, "JITTER", lambda images, generator: images)
         return _data.make_questions(data.train, data.test, ACT, DemoConfig(), seed=0)
 
 
-def fitted() -> _tasks.Way:
-    return _tasks.mapped(pixels, ACT, torch.rand(300, 1, 14, 14, generator=torch.Generator().manual_seed(0)))
+def fitted() -> Way:
+    images = torch.rand(300, 1, 14, 14, generator=torch.Generator().manual_seed(0))
+    return mapped(G, fit_maps(in_all_poses(ACT, pixels, images)))
 
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: _tasks.represented(lambda x: x, ACT), lambda: _tasks.reencoded(pixels, ACT), fitted],
+    [lambda: represented(eq.actions.function(G, on_pixels)), lambda: reencoded(G), fitted],
     ids=["represented", "reencoded", "mapped"],
 )
-def test_every_way_finds_transformed_pixels(make: Callable[[], _tasks.Way], asked: _data.Questions) -> None:
+def test_every_way_finds_transformed_pixels(make: Callable[[], Way], asked: _data.Questions) -> None:
     way = make()
-    assert way.search(asked.index, asked.queries).tolist() == list(range(len(asked.index)))
-    assert way.match(asked.index, asked.queries).tolist() == asked.elements.tolist()
-    z = way.action(way.store(asked.index), asked.elements)
-    torch.testing.assert_close(z.flatten(1), pixels(asked.queries), atol=0.1, rtol=0)
+    items, queries = pixels(asked.index), way.encode(ACT, pixels, asked.queries)
+    assert way.search(items, queries, 1)[:, 0].tolist() == list(range(len(asked.index)))
+    assert way.match(items, queries).tolist() == asked.elements.tolist()
+    z = way.action(way.encode(ACT, pixels, asked.index), asked.elements)
+    torch.testing.assert_close(z, pixels(asked.queries), atol=0.1, rtol=0)
 
 
 def test_an_exactly_equivariant_encoder_needs_no_second_pass(asked: _data.Questions) -> None:
@@ -171,8 +176,8 @@ def test_an_exactly_equivariant_encoder_needs_no_second_pass(asked: _data.Questi
         z = encode(asked.index)
         torch.testing.assert_close(encode(asked.queries), REGULAR(z, asked.elements), atol=1e-5, rtol=1e-4)
         assert z.std() > 0.01
-    ways = (_tasks.represented(encode, REGULAR), _tasks.reencoded(encode, ACT))
-    once, often = (_tasks.answer(way, asked, ACT, steps=100, seed=0) for way in ways)
+    ways = (represented(REGULAR), reencoded(G))
+    once, often = (answer(way, encode, asked, ACT, steps=100, seed=0) for way in ways)
     assert once["search"] == once["pose"] == often["search"] == often["pose"] == 1.0
     assert once["head"] == pytest.approx(often["head"], abs=0.01)
     assert once["head"] > 0.2
@@ -180,8 +185,8 @@ def test_an_exactly_equivariant_encoder_needs_no_second_pass(asked: _data.Questi
 
 def test_an_invariant_latent_cannot_tell_poses(asked: _data.Questions) -> None:
     trivial = eq.reps.multiple(eq.reps.trivial(G), 1)
-    way = _tasks.represented(lambda x: x.mean((1, 2, 3)).unsqueeze(1) + 1, trivial)
-    assert way.match(asked.index, asked.queries).tolist() == [0] * len(asked.index)
+    items, queries = (images.mean((1, 2, 3)).unsqueeze(1) + 1 for images in (asked.index, asked.queries))
+    assert represented(trivial).match(items, queries).tolist() == [0] * len(asked.index)
 
 
 # ------------------------------------------------------------------------------------------------------------------
@@ -204,9 +209,10 @@ def test_the_latent_term_makes_the_latent_one_that_can_be_acted_on() -> None:
     right = {}
     for name in ("term", "zero"):
         network, _ = train_encoder(name, 0, config, data.train, ACT, lambda: None)
-        way = _tasks.represented(nn.Sequential(network.encoder, network.norm), REGULAR)
+        encode = nn.Sequential(network.encoder, network.norm)
         with torch.no_grad():
-            right[name] = (way.match(questions.index, questions.queries) == questions.elements).float().mean()
+            items, queries = encode(questions.index), encode(questions.queries)
+        right[name] = latent_questions.pose_accuracy(represented(REGULAR), items, queries, questions.elements)
     assert right["term"] > 0.8
     assert right["zero"] < 0.4
 

@@ -370,21 +370,62 @@ def exact(group: Group, text: str, d: int) -> eq.reps.LearnedRepresentation:
     return eq.reps.LearnedRepresentation(group, d, start=eq.reps.parse(group, text, field="real"))
 
 
-def test_an_autoencoder_that_is_exact_has_no_loss() -> None:
+class First(nn.Module):
+    """Makes the first of two images of 8×8 pixels of a latent that is both."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z[:, :64].view(-1, 1, 8, 8)
+
+
+def exact_typefaces() -> tuple[LearnedProblem, nn.ModuleDict]:
     """The latent is the pair of images itself, which the exchange of the typefaces permutes; it is decoded to the first."""
     problem, _ = tmnist_problem(side=8)
     swap = eq.reps.tensor(eq.reps.regular(problem.group), eq.reps.multiple(eq.reps.trivial(problem.group), 64))
     rho = eq.reps.LearnedRepresentation(problem.group, 128, start=swap)
+    return problem, nn.ModuleDict({"encoder": nn.Flatten(), "decoder": First(), "rho": rho})
 
-    class First(nn.Module):
-        def forward(self, z: Tensor) -> Tensor:
-            return z[:, :64].view(-1, 1, 8, 8)
 
-    model = nn.ModuleDict({"encoder": nn.Flatten(), "decoder": First(), "rho": rho})
+def test_an_autoencoder_that_is_exact_has_no_loss() -> None:
+    problem, model = exact_typefaces()
     for split, prefix in (("validation", ""), ("test", "test_")):
         found = evaluate(problem, model, split)
         for name in ("loss", "task", "decoded_task", "equivariance", "algebra"):
             assert found[f"{prefix}{name}"] == pytest.approx(0, abs=1e-10)
+
+
+@torch.no_grad()
+def test_pictures_of_typefaces_that_are_exchanged() -> None:
+    problem, model = exact_typefaces()
+    found = problem.figures(model)
+    x = problem.evaluation["test"][0][:8].numpy()
+    assert set(found) == {"samples", "decoded", "latents"}
+    assert found["samples"].shape == (2, 10, 8, 8)
+    here, decoded, exchanged, there = np.moveaxis(found["decoded"], 1, 0)
+    for picture, expected in ((here, x[:, 0]), (decoded, x[:, 0]), (exchanged, x[:, 1]), (there, x[:, 1])):
+        np.testing.assert_allclose(picture, expected, atol=1e-6)
+    latent, moved = np.moveaxis(found["latents"], 1, 0)
+    np.testing.assert_allclose(latent, x.reshape(8, -1), atol=1e-6)
+    np.testing.assert_allclose(moved, x[:, ::-1].reshape(8, -1), atol=1e-6)
+
+
+@torch.no_grad()
+def test_pictures_of_digits_under_every_element() -> None:
+    """Four digits that the group permutes; the latent is the digits themselves."""
+    labels = torch.arange(40) % 10
+    data = ImageData("noise", 10, noise(40, 1, 4, 4, seed=1), labels, noise(30, 1, 4, 4, seed=2), labels[:30])
+    problem = MnistProblem(MnistConfig(group="A4", features=16), CPU, data)
+    G = problem.group
+    permuted = eq.reps.tensor(eq.reps.permutation(G), eq.reps.multiple(eq.reps.trivial(G), 4))
+    rho = eq.reps.LearnedRepresentation(G, 16, start=permuted)
+    model = nn.ModuleDict({"encoder": nn.Flatten(), "decoder": nn.Unflatten(1, (4, 2, 2)), "rho": rho})
+    found = problem.figures(model)
+    x = problem.evaluation["test"][0][:4]
+    np.testing.assert_array_equal(found["images"], x.numpy())
+    assert found["decoded"].shape == (4, 12, 4, 2, 2)
+    for g in range(12):
+        expected = problem.input(x, torch.full((4,), g)).numpy()
+        np.testing.assert_allclose(found["decoded"][:, g], expected, atol=1e-6)
+    assert evaluate(problem, model, "test")["test_loss"] == pytest.approx(0, abs=1e-10)
 
 
 @pytest.mark.parametrize(

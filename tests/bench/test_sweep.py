@@ -300,10 +300,13 @@ def test_failures_stop_nothing_and_are_told_with_their_log(config: ToyConfig) ->
 
 def test_choice_with_a_seed_missing_is_not_the_best(config: ToyConfig) -> None:
     summary = go(config, GRID)
-    best = replace(config, **summary["best"]["choice"])
-    (run_folder(TOY, best, 1) / "record.json").write_text("{")
+    best = summary["best"]
+    worse = max(best["validation_loss"], key=best["validation_loss"].get)  # without it, its mean would be lower yet
+    (run_folder(TOY, replace(config, **best["choice"]), int(worse)) / "record.json").write_text("{")
     second = go(config, GRID)
-    assert second["best"] != summary["best"]
+    (row,) = [row for row in second["cells"] if row["choice"] == best["choice"]]
+    assert (row["mean"], len(row["validation_loss"])) == (None, 1)
+    assert second["best"]["choice"] != best["choice"]
     assert "record.json cannot be read" in describe(second)
 
 

@@ -8,7 +8,17 @@ from typing import TypeAlias
 
 from torch import nn
 
-__all__ = ["LAYERS", "Block", "Classifier", "Conv", "EncoderDecoder", "FieldPredictor", "Pool", "Resize"]
+__all__ = [
+    "LAYERS",
+    "Block",
+    "Classifier",
+    "Conv",
+    "EncoderDecoder",
+    "FieldPredictor",
+    "Pool",
+    "Resize",
+    "WholeImageClassifier",
+]
 
 #: Layers of every network that is built from a `Classifier`, by what they are called on the command line: the latent, and
 #: the norm behind it, with which the head begins. The latent of a `FieldPredictor` is its encoder, too.
@@ -62,6 +72,17 @@ class Classifier:
     features: int
     classes: int
     channels: int = 1
+
+
+@dataclass(frozen=True)
+class WholeImageClassifier(Classifier):
+    """A `Classifier` of square images on which the group acts as a whole, so that an encoder can be exactly equivariant.
+
+    Attributes:
+        side: of an image, in pixels.
+    """
+
+    side: int = 28
 
 
 @dataclass(frozen=True)

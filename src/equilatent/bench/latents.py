@@ -9,7 +9,7 @@ import equilatent as eq
 from equilatent.actions import Action, SupportsAction
 from equilatent.groups import Group
 
-__all__ = ["latent_action"]
+__all__ = ["feature_map_action", "latent_action"]
 
 
 def latent_action(group: Group, name: str, features: int) -> SupportsAction | None:
@@ -29,6 +29,47 @@ def latent_action(group: Group, name: str, features: int) -> SupportsAction | No
     if name == "trivial":
         return eq.actions.trivial(group)
     return _wrong(group, features) if name == "wrong" else _defining(group, features)
+
+
+def feature_map_action(group: Group, name: str, channels: int, side: int) -> SupportsAction:
+    """How the group acts on feature maps [B, channels, side, side].
+
+    Args:
+        group: a group that acts on images.
+        name: ``"grid"`` (the grid turns, as that of an image), ``"regular"`` (over channels), ``"both"``, ``"flat"`` (regular
+            over all numbers in a row, the rest trivial), ``"trivial"`` or ``"wrong"`` (a permutation of the points drawn for
+            each element, which is no representation).
+        channels: how many; a multiple of the order for ``"regular"`` and ``"both"``.
+        side: points of the grid along each axis.
+
+    On an even grid every orbit of points under quarter turns has four, so that ``"grid"`` is copies of the regular
+    representation; on an odd grid the point in the middle is an orbit of its own:
+
+    >>> G = eq.groups.cyclic(4)
+    >>> def points_that_stay(side):
+    ...     act, delta = feature_map_action(G, "grid", 1, side), torch.eye(side * side).view(-1, 1, side, side)
+    ...     return [int((act(delta, torch.full((side * side,), g)) * delta).sum()) for g in range(4)]
+    >>> points_that_stay(4), points_that_stay(5)   # the character; regular has |G| times copies at the identity, else 0
+    ([16, 0, 0, 0], [25, 1, 1, 1])
+    """
+    over_channels = eq.actions.channels(eq.reps.regular(group))
+    if name == "trivial":
+        return eq.actions.trivial(group)
+    if name == "regular":
+        return over_channels
+    if name == "both":
+        return eq.actions.compose(eq.actions.image(group), over_channels)
+    if name == "grid":
+        return eq.actions.image(group)
+    rho = eq.reps.padded_regular(group, channels * side**2) if name == "flat" else _wrong(group, side**2)
+
+    def act(latent: Tensor, g: Tensor) -> Tensor:
+        if name == "flat":
+            return rho(latent.flatten(1), g).view(latent.shape)
+        points = latent.flatten(2)
+        return rho(points.flatten(0, 1), g.repeat_interleave(points.shape[1])).view(latent.shape)
+
+    return eq.actions.function(group, act)
 
 
 def _defining(group: Group, features: int) -> SupportsAction | None:

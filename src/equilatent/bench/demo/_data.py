@@ -11,11 +11,14 @@ from torch import Tensor
 from equilatent.actions import Action
 from equilatent.bench.demo._config import DemoConfig
 from equilatent.bench.digits import Digits, load_digits, split_digits
+from equilatent.bench.jitter import Jitter
 
-__all__ = ["SEEN", "DemoData", "Questions", "chosen", "jittered", "load_data", "make_questions"]
+__all__ = ["JITTER", "SEEN", "DemoData", "Questions", "chosen", "load_data", "make_questions"]
 
 #: The digits 0 … 4 train the encoders; 5 … 9 are new to them.
 SEEN = 5
+#: By how much queries differ from the items that they show, in images of 14×14 pixels.
+JITTER = Jitter(shift=0.5, scale=0.05, noise=0.05)
 
 
 @dataclass(frozen=True)
@@ -75,16 +78,5 @@ def make_questions(train: Digits, held_out: Digits, act: Action, config: DemoCon
     few = Digits(pool.images[rows], pool.labels[rows], pool.source)
     known, new = chosen(held_out, new=False), chosen(held_out, new=True)
     elements = act.group.sample(len(index), generator=generator, device=index.device)
-    queries = act(jittered(index, generator), elements)
+    queries = act(JITTER(index, generator), elements)
     return Questions(chosen(train, new=False), few, known, new, index, queries, elements)
-
-
-def jittered(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Images shifted by up to half a pixel and scaled by up to 5%, with noise of 0.05."""
-    draw = 2 * torch.rand(len(images), 3, generator=generator) - 1
-    maps = torch.zeros(len(images), 2, 3)
-    maps[:, 0, 0] = maps[:, 1, 1] = 1 + 0.05 * draw[:, 0]
-    maps[:, :, 2] = draw[:, 1:] / images.shape[-1]  # the image is 2 wide
-    noise = 0.05 * torch.randn(images.shape, generator=generator)
-    grid = F.affine_grid(maps.to(images), list(images.shape), align_corners=False)
-    return (F.grid_sample(images, grid, align_corners=False) + noise.to(images)).clamp(0, 1)

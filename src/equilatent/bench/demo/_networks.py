@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-import equilatent as eq
+from equilatent.bench.systems.group_convolutions import GroupConv2d, RegularNorm
 from equilatent.groups import Group
 
-__all__ = ["COPIES", "GroupConv2d", "RegularNorm", "autoencoder", "classifier", "exact_classifier"]
+__all__ = ["COPIES", "autoencoder", "classifier", "exact_classifier"]
 
 #: Copies of the regular representation in the classifiers' latent: 80 features under D4.
 COPIES = 10
@@ -38,7 +37,7 @@ def classifier(group: Group, classes: int) -> nn.Module:
 def exact_classifier(group: Group, classes: int) -> nn.Module:
     """The same in group convolutions: its latent is exactly copies of the regular representation, before any training.
 
-    Cohen and Welling, "Group Equivariant Convolutional Networks" (2016). The last layer covers the whole map.
+    The last layer covers the whole map.
     """
     layers: list[nn.Module] = []
     convolutions = (
@@ -57,48 +56,6 @@ def autoencoder(group: Group, side: int) -> nn.Module:
     encoder = nn.Sequential(nn.Flatten(), nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, features))
     decoder = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, pixels), nn.Sigmoid())
     return nn.Sequential(OrderedDict(encoder=encoder, decoder=decoder.append(nn.Unflatten(1, (1, side, side)))))
-
-
-class GroupConv2d(nn.Module):
-    """Correlation with every transformed copy of each filter, [B, in·|G|, H, W] to [B, out·|G|, H', W'].
-
-    The channel (o, h) is correlated with h times filter o. A lifting convolution takes plain channels, [B, in, H, W].
-    """
-
-    def __init__(
-        self,
-        group: Group,
-        inputs: int,
-        outputs: int,
-        size: int,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        lifting: bool = False,
-    ) -> None:
-        super().__init__()
-        image = eq.actions.image(group)
-        channels = inputs if lifting else inputs * group.order
-        self.act = image if lifting else eq.actions.compose(image, eq.reps.padded_regular(group, channels))
-        self.weight = nn.Parameter(torch.empty(outputs, channels, size, size))
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        self.register_buffer("elements", group.elements, persistent=False)
-        self.stride, self.padding = stride, padding
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The correlations; channels of one filter stand together."""
-        elements = self.get_buffer("elements")
-        copies = self.weight.repeat_interleave(len(elements), 0)
-        filters = self.act(copies, elements.repeat(len(self.weight)))
-        return F.conv2d(x, filters, stride=self.stride, padding=self.padding)
-
-
-class RegularNorm(nn.BatchNorm1d):
-    """Batch norm of [B, copies·|G|, …] with common statistics and weights for a copy, so that it commutes with ρ."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Each copy, normalised over samples, elements and positions."""
-        return super().forward(x.reshape(len(x), self.num_features, -1)).view(x.shape)
 
 
 def _with_head(encoder: nn.Module, norm: nn.Module, features: int, classes: int) -> nn.Module:

@@ -8,18 +8,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.actions import Action
 from equilatent.bench.demo._config import DemoConfig
 from equilatent.bench.demo._data import Questions, load_data, make_questions
-from equilatent.bench.demo._tasks import Way, answer, fit_maps, in_all_poses, map_all, mapped, reencoded, represented
+from equilatent.bench.demo._tasks import answer
 from equilatent.bench.demo._training import AUTOENCODERS, ENCODERS, SETTINGS, train_autoencoder, train_encoder
 from equilatent.bench.digits import Digits
 from equilatent.bench.harness.config import parse_seeds, pick_device
 from equilatent.bench.harness.record import make_record
+from equilatent.bench.latent_questions import Way, fit_maps, in_all_poses, map_all, mapped, reencoded, represented
+from equilatent.bench.systems.thumbnail import Thumbnail, thumbnail_representation
 
 __all__ = ["WAYS", "Pictures", "demo_action", "run_demo", "total_steps"]
 
@@ -32,6 +33,9 @@ WAYS = {
     "outputs": ("rho",),
     "exact": ("rho",),
 }
+
+#: Pixels along each side of the thumbnails.
+THUMBNAIL = 7
 
 #: The digits in the pictures: the first that is held out of each of these classes, which look different in every pose.
 SHOWN = (4, 7, 5, 2)
@@ -97,7 +101,8 @@ def run_demo(
                 network, seconds = train_encoder(name, seed, config, data.train, act, on_step)
                 tell(f"seed {seed}, encoder {label}: search, pose, new task")
                 add(name, measure_encoder(name, network, questions, act, config.steps, seed), seconds)
-            answers = answer(represented(thumbnails, act), questions, act, config.steps, seed)
+            way = represented(thumbnail_representation(act.group, 1, THUMBNAIL).to(device))
+            answers = answer(way, Thumbnail(THUMBNAIL), questions, act, config.steps, seed)
             add("thumbnail", {f"rho_{task}": share for task, share in answers.items()}, 0.0)
     return records, pictures
 
@@ -129,23 +134,16 @@ def measure_encoder(
         "latent_error": eq.metrics.equivariance_error(network, act, rho, known.images, layer="norm").mean_centred,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
-    trivial = eq.reps.multiple(eq.reps.trivial(act.group), features)
     make: Mapping[str, Callable[[], Way]] = {
-        "rho": lambda: represented(encode, rho),
-        "none": lambda: represented(encode, trivial),
-        "maps": lambda: mapped(encode, act, questions.fit.images),
-        "passes": lambda: reencoded(encode, act),
+        "rho": lambda: represented(rho),
+        "none": lambda: represented(eq.reps.multiple(eq.reps.trivial(act.group), features)),
+        "maps": lambda: mapped(act.group, fit_maps(in_all_poses(act, encode, questions.fit.images))),
+        "passes": lambda: reencoded(act.group),
     }
     for name in WAYS[method]:
-        answers = answer(make[name](), questions, act, steps, seed)
+        answers = answer(make[name](), encode, questions, act, steps, seed)
         final |= {f"{name}_{task}": share for task, share in answers.items()}
     return final
-
-
-def thumbnails(images: Tensor) -> Tensor:
-    """Images of 7×7 pixels in place of latents: the group acts on them exactly."""
-    pixels = F.avg_pool2d(images, 2)
-    return pixels - pixels.mean((1, 2, 3), keepdim=True)
 
 
 @torch.no_grad()
@@ -166,7 +164,7 @@ def measure_autoencoder(network: nn.Module, train: Digits, held_out: Digits, act
     true = eq.latent.orbit(act, images)[:, :, 0]
     decoded = {
         "decoded_error": decoded_images(network, images, act),
-        "maps_error": _decode(network, map_all(fit_maps(encoder, act, train.images), encoder(images))),
+        "maps_error": _decode(network, map_all(fit_maps(in_all_poses(act, encoder, train.images)), encoder(images))),
         "reconstruction_error": in_all_poses(act, network, images)[:, :, 0],
     }
     variance = (true - true.mean(0)).square().mean()

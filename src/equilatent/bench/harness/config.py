@@ -59,8 +59,10 @@ class RunConfig:
     """Arithmetic of the network; bf16-mixed is faster where the processor has instructions for it, and slower elsewhere."""
     channels_last: bool = False
     """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
-    schedule: Literal["constant", "cosine"] = added("constant")
-    """The learning rate over the run: constant, or falling to 0 along half a cosine."""
+    schedule: Literal["constant", "cosine", "exponential"] = added("constant")
+    """The learning rate over the run: constant, falling to 0 along half a cosine, or times 0.95 after every epoch."""
+    weight_decay: float = added(0.0)
+    """Weight decay of Adam, of all parameters."""
     compile: bool = added(False)
     """Compile the training step with torch.compile."""
     device: str = "auto"

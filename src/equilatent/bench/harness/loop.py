@@ -101,7 +101,9 @@ def train(
     step: Any = _Step(system)
     if config.compile:
         step = torch.compile(step)
-    optimiser = torch.optim.Adam(system.model.parameters(), lr=config.rate, fused=True)
+    optimiser = torch.optim.Adam(
+        system.model.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
+    )
     step, optimiser = fabric.setup(step, optimiser)
     scheduler = _scheduler(optimiser, config, problem.samples)
     state = State()
@@ -221,10 +223,11 @@ def _start_epoch(problem: Problem, fabric: Fabric, seed: int, epoch: int) -> tor
 
 
 def _scheduler(optimiser: Any, config: RunConfig, samples: int) -> torch.optim.lr_scheduler.LRScheduler:
-    steps = config.epochs * math.ceil(samples / config.batch)
+    steps = math.ceil(samples / config.batch)
     if config.schedule == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs * steps)
+    decay = 0.95 if config.schedule == "exponential" else 1.0
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: decay ** (step // steps))
 
 
 def _restore(checkpoint: Path, state: State, model: nn.Module, optimiser: Any, scheduler: Any) -> None:

@@ -219,6 +219,8 @@ def _carry_out(
     problem = task.load(config, device)
     system = task.systems[config.method](problem, task.architecture(config), config, seed)
     system.model.to(device)
+    if system.latent is not None:
+        problem.latent = system.latent
     if config.channels_last:
         system.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if fabric.is_global_zero:

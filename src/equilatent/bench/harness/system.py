@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from equilatent.actions import SupportsAction
 from equilatent.bench.harness.task import Problem
 
 __all__ = ["System"]
@@ -25,6 +26,8 @@ class System(ABC):
         title: what it is, in words.
         builds: the kinds of architecture that it makes a network of.
         model: everything that is trained and saved.
+        latent: how the group acts on the latent, the output of ``LAYERS["norm"]``, where that is not what the configuration
+            says, since the network is built so.
     """
 
     name: ClassVar[str]
@@ -32,6 +35,7 @@ class System(ABC):
     builds: ClassVar[tuple[type, ...]]
 
     model: nn.Module
+    latent: SupportsAction | None = None
 
     @abstractmethod
     def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:

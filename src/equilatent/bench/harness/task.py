@@ -99,6 +99,8 @@ class Problem(ABC):
         transformed: whether every training sample comes transformed by an element drawn anew; where they come as they are,
             a system may transform them.
         provenance: which files the data come from, for the record.
+        latent: how the group acts on the latent: what the configuration names, or None if nothing can act there; where a
+            system is built so that its latent transforms in another way, the harness puts `System.latent` here.
     """
 
     device: torch.device
@@ -108,6 +110,7 @@ class Problem(ABC):
     samples: int
     transformed: bool = True
     provenance: Mapping[str, Any]
+    latent: SupportsAction | None = None
 
     def start_epoch(self, generator: torch.Generator) -> None:
         """Draw what lasts for a whole epoch."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from equilatent.bench.harness.system import System
 from equilatent.bench.systems.augmented import Augmented, Plain
+from equilatent.bench.systems.group_convolutions import GroupConvolutions
 from equilatent.bench.systems.latent_term import LatentTerm
 from equilatent.bench.systems.learned import Control, Learned
 from equilatent.bench.systems.steerable_networks import PartialSteerable, ResidualPathways, Restricted, Steerable
+from equilatent.bench.systems.thumbnail import ThumbnailSystem
 
 __all__ = ["SYSTEMS"]
 
-#: All systems, in the order of the paper's tables.
+#: All systems, in the order of the paper's tables, then those beside it.
 SYSTEMS: tuple[type[System], ...] = (
     Learned,
     Control,
@@ -21,4 +23,6 @@ SYSTEMS: tuple[type[System], ...] = (
     ResidualPathways,
     PartialSteerable,
     LatentTerm,
+    GroupConvolutions,
+    ThumbnailSystem,
 )

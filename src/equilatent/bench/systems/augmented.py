@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from equilatent.bench.architecture import Classifier, FieldPredictor
+from equilatent.bench.architecture import Classifier, FieldPredictor, WholeImageClassifier
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
 from equilatent.bench.systems.ordinary import ordinary_network
@@ -38,7 +38,7 @@ class Augmented(Plain):
 
     name = "cnn"
     title = "the CNN alone, on augmented samples"
-    builds = (Classifier, FieldPredictor)
+    builds = (Classifier, WholeImageClassifier, FieldPredictor)
 
     def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss of the task on transformed samples."""

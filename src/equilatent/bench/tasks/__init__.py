@@ -2,9 +2,10 @@
 
 from equilatent.bench.harness.task import Task
 from equilatent.bench.tasks.ddmnist import DDMNIST
+from equilatent.bench.tasks.frozen import FROZEN
 from equilatent.bench.tasks.learned import CIFAR10, MNIST, TMNIST
 
 __all__ = ["TASKS"]
 
-#: All tasks, in the order of the paper's tables.
-TASKS: tuple[Task, ...] = (TMNIST, MNIST, CIFAR10, DDMNIST)
+#: All tasks, in the order of the paper's tables, then those beside it.
+TASKS: tuple[Task, ...] = (TMNIST, MNIST, CIFAR10, DDMNIST, FROZEN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,10 +15,9 @@ from equilatent.actions import SupportsAction
 from equilatent.bench.architecture import LAYERS, Classifier, Conv, Pool, Resize
 from equilatent.bench.data import WINDOWS, DigitPairs, ImageData, digit_pairs, held_out, mnist
 from equilatent.bench.group_names import group_of
-from equilatent.bench.harness.config import RunConfig, added
 from equilatent.bench.harness.task import Control, Problem, Quantity, Split, Task
+from equilatent.bench.latent_term_config import LatentTermConfig
 from equilatent.bench.latents import latent_action
-from equilatent.objective import Distance
 
 __all__ = ["DDMNIST", "DdmnistConfig", "DdmnistProblem"]
 
@@ -52,11 +51,9 @@ _BLOCKS = (
 
 
 @dataclass(frozen=True)
-class DdmnistConfig(RunConfig):
+class DdmnistConfig(LatentTermConfig):
     """Pairs of digits in 100 classes, the network of appendix C.1, and Table 9."""
 
-    method: str = "ours"
-    """What is trained; `equilatent list` shows the methods of each task."""
     group: str = "D4"
     """What transforms each digit on its own: C4, D1 or D4."""
     epochs: int = 50
@@ -71,24 +68,6 @@ class DdmnistConfig(RunConfig):
     """The least decrease of the validation error that counts as an improvement."""
     channels_last: bool = True
     """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
-    features: int = 66
-    """Features of the latent, the output of the last convolution."""
-    strength: float | None = None
-    """λ, the weight of the latent term of ours; none for the published one."""
-    shifted_weight: float = 0.5
-    """The weight w' of ours for the task loss on the second view; that on the first has 1 − w'."""
-    pair_fraction: float = 1.0
-    """The part of each batch that has a second view."""
-    distance: Distance = "mse"
-    """How the latent term measures: mse, relative or centred."""
-    layer: Literal["encoder", "norm"] = "encoder"
-    """The latent of ours: the output of the encoder, or that of the batch norm behind it, which the head reads."""
-    latent: Literal["regular", "trivial", "defining", "wrong"] = "regular"
-    """The representation of ours on the latent; wrong is a permutation drawn for each element, which is none."""
-    decorrelation: float = added(0.0)
-    """The weight of the decorrelation of the latent of ours."""
-    consistency: float = added(0.0)
-    """The weight of the consistency of the outputs of ours, the divergence between both views."""
 
     def resolved(self) -> Self:
         """With the published learning rate and strength."""
@@ -99,10 +78,6 @@ class DdmnistConfig(RunConfig):
     def problems(self) -> list[str]:
         """What is wrong with the fields, in words."""
         wrong = super().problems()
-        if not 0 <= self.shifted_weight <= 1:
-            wrong.append(f"--shifted-weight {self.shifted_weight} should be from 0 to 1")
-        if not 0 < self.pair_fraction <= 1:
-            wrong.append(f"--pair-fraction {self.pair_fraction} should be above 0 and at most 1")
         group = group_of(self.group)
         # One copy of the representation: the regular one, or the two planes that the digits lie in.
         widths = {"regular": group.order**2 if group else 1, "defining": 4}
@@ -129,6 +104,7 @@ class DdmnistProblem(Problem):
         self.group = eq.groups.direct_product(digit_group, digit_group)
         self.input = eq.actions.parts(self.group, [eq.actions.image(digit_group)] * 2, windows=WINDOWS).to(device)
         self.output = eq.actions.trivial(self.group)
+        self.latent = latent_action(self.group, config.latent, config.features)
         train, validation = held_out(len(data.train_x), torch.device("cpu"))
         images, labels = data.train_x, data.train_y
         self.train = self._pairs(images[train], labels[train], _TRAINING, 0, config.limit)
@@ -169,7 +145,7 @@ class DdmnistProblem(Problem):
         averaged = eq.metrics.Symmetrised(model, self.input, self.output, batch_size=_BLOCK)
         some = DigitPairs(pairs.images[:_ORBITS], pairs.classes[:_ORBITS])
         found["test_accuracy_orbit"] = 1 - _score(averaged, some, 8)["error"]
-        latent = latent_action(self.group, self.config.latent, self.config.features)
+        latent = self.latent
         actions: dict[str, SupportsAction] = {"": self.output}
         names = {"": "output"}
         if latent is not None:
