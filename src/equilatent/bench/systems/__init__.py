@@ -8,13 +8,17 @@ from equilatent.bench.systems.group_convolutions import GroupConvolutions
 from equilatent.bench.systems.latent_term import LatentTerm
 from equilatent.bench.systems.learned import Control, Learned
 from equilatent.bench.systems.steerable_networks import (
+    Lift,
     PartialSteerable,
+    RelaxedGroup,
+    RelaxedSteerable,
     ResidualPathways,
     Restricted,
     Steerable,
     SteerablePrediction,
 )
 from equilatent.bench.systems.thumbnail import ThumbnailSystem
+from equilatent.bench.systems.untrained import Persistence, Zero
 
 __all__ = ["SYSTEMS"]
 
@@ -22,6 +26,8 @@ __all__ = ["SYSTEMS"]
 SYSTEMS: tuple[type[System], ...] = (
     Learned,
     Control,
+    Zero,
+    Persistence,
     Perceptron,
     Plain,
     Augmented,
@@ -29,6 +35,9 @@ SYSTEMS: tuple[type[System], ...] = (
     SteerablePrediction,
     Restricted,
     ResidualPathways,
+    Lift,
+    RelaxedGroup,
+    RelaxedSteerable,
     PartialSteerable,
     LatentTerm,
     GroupConvolutions,

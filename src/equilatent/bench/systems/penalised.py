@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from equilatent.bench.systems.relaxed import RelaxedSteerableConv2d
 from equilatent.bench.systems.steerable import (
     GroupLikelihood,
     PartialConv2d,
@@ -19,6 +20,8 @@ __all__ = ["SteerableNetwork"]
 
 #: Weights of the squares in the penalty of the residual pathways: Gaussian priors, the free one 100 times narrower.
 _STRICT, _FREE = 1e-5, 1e-3
+#: Weight of the differences between positions in the penalty of relaxed steerable convolutions.
+_VARIATION = 1e-5
 #: Weights of the alignment, of the divergence between layers, and of that of the first layer from uniform.
 _ALIGNMENT, _BETWEEN, _FIRST = 5.0, 3.0, 3.0
 
@@ -47,6 +50,9 @@ class SteerableNetwork(nn.Module):
         Residual pathways: 10⁻⁵ times the sum of the squares of all strict weights and biases, and 10⁻³ times that of the
         free ones (Finzi et al. 2021; the weights are those of Wang, Walters & Yu 2022).
 
+        Relaxed steerable convolutions: 10⁻⁵ times the sum over layers of their `variation` (Wang, Walters & Yu 2022; their
+        code takes the square of this sum, about 10⁻¹⁰, which has no effect).
+
         Partial convolutions, with λₙ in layer n of N (Veefkind & Cesa 2024): 1/N times the sum of 5 (max log λₙ − log λₙ(e))
         and 3 KL(λₙ ‖ λₙ₋₁), in which λₙ₋₁ is held constant and λ₀ is uniform.
         """
@@ -54,6 +60,8 @@ class SteerableNetwork(nn.Module):
         for layer in self.modules():
             if isinstance(layer, ResidualPathwayConv2d):
                 total = total + _STRICT * _square(layer.strict) + _FREE * _square(layer.free)
+            elif isinstance(layer, RelaxedSteerableConv2d):
+                total = total + _VARIATION * layer.variation()
         values = [likelihood.log_values() for likelihood in self._likelihoods().values()]
         if values:
             aligned = torch.stack([alignment(value) for value in values])

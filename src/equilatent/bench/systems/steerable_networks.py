@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from equilatent.bench.architecture import Classifier, Conv, FieldPredictor, Pool, Resize
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
-from equilatent.bench.systems.field_predictors import Norm, channel_norm, steerable_predictor
+from equilatent.bench.systems.field_predictors import Norm, channel_norm, lifted_predictor, steerable_predictor
 from equilatent.bench.systems.ordinary import classification_head
 from equilatent.bench.systems.penalised import SteerableNetwork
+from equilatent.bench.systems.relaxed import RelaxedGroupConv2d, RelaxedSteerableConv2d
 from equilatent.bench.systems.steerable import (
     AntialiasedPool,
     FieldNorm,
@@ -30,7 +31,10 @@ from equilatent.groups import Group, cyclic, dihedral
 from equilatent.reps import Representation, defining, irreps, trivial
 
 __all__ = [
+    "Lift",
     "PartialSteerable",
+    "RelaxedGroup",
+    "RelaxedSteerable",
     "ResidualPathways",
     "Restricted",
     "Steerable",
@@ -110,23 +114,21 @@ class Steerable(System):
     title = "steerable convolutions, invariant to the group of the whole image"
     builds: ClassVar[tuple[type, ...]] = (Classifier,)
     convolution: ClassVar[_Convolution] = SteerableConv2d
-    #: What follows the convolutions of a predictor of fields.
-    norm: ClassVar[Norm | None] = FieldNorm
     restricted: ClassVar[bool] = False
+    #: The norm of a predictor of fields, if it has one, and what puts its layers together.
+    norm: ClassVar[Norm | None] = FieldNorm
+    predictor: ClassVar[Callable[..., SteerableNetwork]] = steerable_predictor
 
     model: SteerableNetwork
 
     def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
         self.problem = problem
         group = problem.group.factors[0] if problem.group.factors else problem.group
-        self.model = self.network(architecture, group)
-
-    def network(self, architecture: Any, group: Group) -> SteerableNetwork:
-        """The network of an architecture, for the group that acts on the whole image."""
         kind = type(self)
         if isinstance(architecture, FieldPredictor):
-            return steerable_predictor(architecture, group, kind.convolution, kind.norm)
-        return steerable_classifier(architecture, group, kind.convolution, restricted=kind.restricted)
+            self.model = kind.predictor(architecture, group, kind.convolution, kind.norm)
+        else:
+            self.model = steerable_classifier(architecture, group, kind.convolution, restricted=kind.restricted)
 
     def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The task loss, and what the layers add to it."""
@@ -179,6 +181,44 @@ class PartialSteerable(Steerable):
     title = "each layer learns to which elements it is equivariant"
     builds = (Classifier, FieldPredictor)
     convolution = PartialConv2d
+
+
+class Lift(Steerable):
+    """Strict layers, whose features of an ordinary encoder of the whole field are given to them half way.
+
+    That part breaks the symmetry; where it is constant over the group, the rest is exactly equivariant.
+    """
+
+    name = "lift"
+    title = "steerable convolutions, and an ordinary encoder of the whole field beside them"
+    builds = (FieldPredictor,)
+    predictor = lifted_predictor
+
+
+class RelaxedGroup(Steerable):
+    """Group convolutions in which each element mixes filters of its own (Wang, Walters & Yu 2022), and ReLU.
+
+    It starts exactly equivariant. There is neither bias nor norm. The samples are as they are.
+    """
+
+    name = "rgroup"
+    title = "group convolutions with filters mixed for each element"
+    builds = (FieldPredictor,)
+    convolution = RelaxedGroupConv2d
+    norm = None
+
+
+class RelaxedSteerable(Steerable):
+    """Steerable convolutions with weights for each position (Wang, Walters & Yu 2022), ReLU, and a penalty on differences.
+
+    There is no norm: in the source there are norms in the count of parameters, but not in the forward pass.
+    """
+
+    name = "rsteer"
+    title = "steerable convolutions with weights for each position of the kernel"
+    builds = (FieldPredictor,)
+    convolution = RelaxedSteerableConv2d
+    norm = None
 
 
 def _field_parts(group: Group) -> tuple[Representation, ...]:
