@@ -527,3 +527,47 @@ def test_a_step_that_is_not_compiled_draws_from_the_generator_of_the_epoch(confi
 
     run(replace(TOY, systems={"fixed": Noting}), replace(config, epochs=2, batch=32), 0, progress=False)
     assert len(set(given_)) == 2 and None not in given_
+
+
+# Nothing to train
+
+
+class Still(System):
+    """A model without parameters, or whose parameters are all frozen."""
+
+    name, title, builds = "still", "does nothing", (type(None),)
+
+    def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
+        self.model: nn.Module = Falling()
+        if architecture == "frozen":
+            self.model.requires_grad_(False)
+        else:
+            del self.model.weight
+
+    def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
+        raise AssertionError("there is nothing to train")
+
+
+@pytest.mark.parametrize("kind", ["frozen", "none"])
+def test_a_model_with_nothing_to_train_is_evaluated_once(config: ToyConfig, fabric: Fabric, kind: str) -> None:
+    problem, told = Numbers(10, [0.5, 0.2]), Told()
+    state = go(problem, config, fabric, system=Still(problem, kind, config, 0), told=told)
+    assert state.rows == [{"epoch": 0.0, "val/loss": 0.5}]
+    assert problem.evaluated == [("validation", False, False)]
+    assert problem.asked == []
+    assert (state.best_epoch, state.best) == (0, 0.5)
+    assert told == Told([(0, 0)], 0, [1])
+
+
+def test_a_run_with_nothing_to_train_has_a_record(config: ToyConfig) -> None:
+    task = replace(NUMBERS, systems={"fixed": Still}, load=lambda *_: Numbers(10, [0.5]))
+    record = run(task, config, 0, progress=False)
+    assert record["final"] == {"steps": 0.0, "parameters": 0, "epochs": 1, "best_epoch": 0}
+    assert record["selected"] == {"epoch": 0, "loss": 0.5}
+    assert run(task, config, 0, progress=False) == record
+
+
+def test_what_is_not_finite_is_named_also_where_nothing_is_trained(config: ToyConfig, fabric: Fabric) -> None:
+    problem = Numbers(10, [math.nan])
+    with pytest.raises(NonFiniteError, match="epoch 0: val/loss is not finite"):
+        go(problem, config, fabric, system=Still(problem, None, config, 0))

@@ -92,8 +92,8 @@ _EVALUATIONS = (
     Mutation(
         "the epoch is selected on the test samples",
         "harness/loop.py",
-        'problem.evaluate(system.model, "validation")',
-        'problem.evaluate(system.model, "test")',
+        'problem.evaluate(model, "validation")',
+        'problem.evaluate(model, "test")',
         (_EPOCH, _BEST),
     ),
     Mutation(
@@ -241,15 +241,15 @@ _TRAINING = (
     Mutation(
         "the two views of ours have each other's weight",
         "systems/latent_term.py",
-        "Task(1 - config.shifted_weight),\n            TransformedTask(config.shifted_weight),",
-        "Task(config.shifted_weight),\n            TransformedTask(1 - config.shifted_weight),",
+        "Task(1 - config.shifted_weight),\n        TransformedTask(config.shifted_weight),",
+        "Task(config.shifted_weight),\n        TransformedTask(1 - config.shifted_weight),",
         (f"{_DDMNIST}::test_what_the_configuration_asks_for_is_in_the_loss_of_ours",),
     ),
     Mutation(
         "the restricted network is not restricted",
         "systems/steerable_networks.py",
-        "group, type(self).convolution, restricted=self.restricted)",
-        "group, type(self).convolution)",
+        "group, kind.convolution, restricted=kind.restricted)",
+        "group, kind.convolution)",
         ("systems/test_steerable_classifier.py::test_the_systems_build_these_networks",),
     ),
     Mutation(
@@ -355,8 +355,8 @@ _HARNESS = (
     Mutation(
         "it is evaluated in training mode",
         "harness/loop.py",
-        "        system.model.eval()\n        with torch.no_grad():\n            values",
-        "        with torch.no_grad():\n            values",
+        "    model.eval()\n    with torch.no_grad():\n        values",
+        "    with torch.no_grad():\n        values",
         (_EPOCH,),
     ),
     Mutation(

@@ -6,8 +6,9 @@ import dataclasses
 from typing import Literal, TypeAlias
 
 from equilatent.bench.architecture import Classifier, Conv
+from equilatent.bench.systems.penalised import SteerableNetwork
 from equilatent.bench.systems.steerable import PartialConv2d, ResidualPathwayConv2d, SteerableConv2d
-from equilatent.bench.systems.steerable_networks import SteerableClassifier, steerable_classifier
+from equilatent.bench.systems.steerable_networks import steerable_classifier
 from equilatent.bench.tasks.ddmnist import DdmnistConfig, network
 from equilatent.groups import Group
 
@@ -26,9 +27,7 @@ def table(features: int = 66, classes: int = 100, *, width: int = 6) -> Classifi
     return dataclasses.replace(paper, blocks=blocks, features=features, classes=classes)
 
 
-def steerable(
-    kind: Kind, group: Group, features: int = 66, classes: int = 100, *, width: int = 6
-) -> SteerableClassifier:
+def steerable(kind: Kind, group: Group, features: int = 66, classes: int = 100, *, width: int = 6) -> SteerableNetwork:
     """The network of one of the systems."""
     convolution = _CONVOLUTIONS.get(kind, SteerableConv2d)
     return steerable_classifier(

@@ -220,6 +220,32 @@ def test_the_norm_of_a_field_by_hand(fields: FieldType) -> None:
         torch.testing.assert_close(y[:, field == number], expected)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_norm_of_regular_fields_is_batch_norm_with_common_statistics(
+    G: Group, dtype: torch.dtype, training: bool
+) -> None:
+    regular = FieldType((eq.reps.regular(G),), 3)
+    layer, known = scrambled(FieldNorm(regular)).to(dtype), nn.BatchNorm3d(3).to(dtype)
+    known.load_state_dict(layer.state_dict(), strict=False)
+    layer.train(training), known.train(training)
+    x = 2 * torch.randn(4, regular.dim, 5, 5, dtype=dtype) + torch.arange(regular.dim)[:, None, None]
+    torch.testing.assert_close(layer(x), known(x.unflatten(1, (3, G.order))).flatten(1, 2))
+    torch.testing.assert_close(layer.running_mean, known.running_mean)
+    check(layer, regular, regular, x)
+
+
+def test_the_norm_shifts_along_the_invariant_vectors_of_a_part_alone() -> None:
+    """Of the mirror of three channels the second stays, and the sum of the others; their difference keeps its mean."""
+    D1 = eq.groups.dihedral(1)
+    mirrored = FieldType((eq.reps.permutation(D1, {"s": [2, 1, 0]}),), 1)
+    layer, x = FieldNorm(mirrored).double(), torch.randn(50, 3, 4, 4).double()
+    x += torch.tensor([1.0, 5, 3])[:, None, None]
+    mean = layer(x).mean((0, 2, 3))
+    torch.testing.assert_close(mean[[0, 1]], -mean[[2, 1]])
+    assert mean[0] < -0.1
+    check(layer, mirrored, mirrored, x)
+
+
 def test_the_pool_is_equivariant_and_keeps_constants(fields: FieldType, dtype: torch.dtype) -> None:
     x = torch.randn(2, fields.dim, 9, 9, dtype=dtype)
     check(AntialiasedPool(5, stride=2, padding=1), fields, fields, x)
@@ -302,11 +328,22 @@ def test_unsuitable_fields_are_refused() -> None:
         FieldType((eq.reps.trivial(C4),), 0)
     with pytest.raises(RepresentationError, match="real orthogonal matrices"):
         FieldType(eq.reps.irreps(C4), 1)
-    with pytest.raises(RepresentationError, match="Decompose it into irreps"):
-        FieldNorm(FieldType((eq.reps.regular(C4),), 1))
     scalar, likelihood = FieldType((eq.reps.trivial(C4),), 1), GroupLikelihood(D4)
     with pytest.raises(RepresentationError, match="likelihood is one on D4"):
         PartialConv2d(scalar, scalar, 1, likelihood=likelihood)
+
+
+@pytest.mark.parametrize("make", [SteerableConv2d, PartialConv2d, ResidualPathwayConv2d])
+def test_what_has_no_invariant_direction_has_no_bias(make: Callable[..., nn.Module]) -> None:
+    C4 = eq.groups.cyclic(4)
+    arrows = FieldType((eq.reps.defining(C4),), 2)
+    layer = make(arrows, arrows, 3, padding=1)
+    assert all(parameter.numel() for parameter in layer.parameters())
+    nothing = layer(torch.zeros(1, 4, 3, 3))
+    if isinstance(layer, ResidualPathwayConv2d):  # the free path has its own
+        assert torch.equal(nothing, layer.free(torch.zeros(1, 4, 3, 3))) and nothing.abs().min() > 0
+    else:
+        assert layer.bias is None and not nothing.any()
 
 
 def test_layers_may_share_a_likelihood(fields: FieldType) -> None:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.bench.architecture import Conv
+from equilatent.bench.systems.penalised import SteerableNetwork
 from equilatent.bench.systems.steerable import PartialConv2d, ResidualPathwayConv2d
 from equilatent.bench.systems.steerable_networks import (
     PartialSteerable,
     ResidualPathways,
     Restricted,
     Steerable,
-    SteerableClassifier,
 )
 from equilatent.bench.tasks.ddmnist import DdmnistConfig, network
 from equilatent.errors import GroupError
@@ -46,7 +46,7 @@ def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def randomise(network: SteerableClassifier) -> SteerableClassifier:
+def randomise(network: SteerableNetwork) -> SteerableNetwork:
     """Biases, norms and running statistics as after some training."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -58,7 +58,7 @@ def randomise(network: SteerableClassifier) -> SteerableClassifier:
     return network
 
 
-def orbits(network: SteerableClassifier, G: Group, x: Tensor) -> Tensor:
+def orbits(network: SteerableNetwork, G: Group, x: Tensor) -> Tensor:
     """The features of all motions of all images, [order, images, features]."""
     action = eq.actions.image(G)
     with torch.no_grad():

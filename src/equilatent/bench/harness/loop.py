@@ -92,7 +92,12 @@ def train(
     checkpoint: Path,
     progress: Progress,
 ) -> State:
-    """Train until the configuration is met; go on from the checkpoint if it is there, and write it after every epoch."""
+    """Train until the configuration is met; go on from the checkpoint if it is there, and write it after every epoch.
+
+    A model with nothing to train is evaluated once, as after one epoch.
+    """
+    if not any(weights.requires_grad for weights in system.model.parameters()):
+        return _untrained(task, problem, system, config, fabric, progress)
     step: Any = _Step(system)
     if config.compile:
         step = torch.compile(step)
@@ -124,17 +129,8 @@ def train(
             progress.step()
             sums = {name: value.detach() + sums.get(name, 0.0) for name, value in terms.items()}
         refresh_statistics(system.model, problem, config.batch, fabric.device)
-        system.model.eval()
-        with torch.no_grad():
-            values = fabric.broadcast(problem.evaluate(system.model, "validation"))
-            observed = problem.observe(system.model)
         means = {name: float(fabric.all_reduce(value / steps)) for name, value in sums.items()}  # type: ignore[arg-type]
-        row = {"epoch": float(epoch), **_prefixed("train", means), **_prefixed("val", values)}
-        _check_finite(row)
-        for name, array in observed.items():
-            state.arrays.setdefault(name, []).append(array.tolist())
-        sign = 1 if task.better == "lower" else -1
-        state.note(row, sign * values[task.criterion], system.model, config)
+        _evaluate(task, problem, system.model, config, fabric, state, means)
         state.seconds += time.perf_counter() - since
         if fabric.is_global_zero:
             saved = {
@@ -146,6 +142,39 @@ def train(
             replace_file(checkpoint, lambda path: torch.save(saved, path))  # noqa: B023
         progress.epoch(state)
     return state
+
+
+def _untrained(
+    task: Task, problem: Problem, system: System, config: RunConfig, fabric: Fabric, progress: Progress
+) -> State:
+    state, since = State(), time.perf_counter()
+    progress.starts(state, 0)
+    _evaluate(task, problem, system.model, config, fabric, state, {})
+    state.seconds = time.perf_counter() - since
+    progress.epoch(state)
+    return state
+
+
+def _evaluate(
+    task: Task,
+    problem: Problem,
+    model: nn.Module,
+    config: RunConfig,
+    fabric: Fabric,
+    state: State,
+    means: Mapping[str, float],
+) -> None:
+    """Evaluate the model behind an epoch, and note the epoch with the means of its losses."""
+    model.eval()
+    with torch.no_grad():
+        values = fabric.broadcast(problem.evaluate(model, "validation"))
+        observed = problem.observe(model)
+    row = {"epoch": float(len(state.rows)), **_prefixed("train", means), **_prefixed("val", values)}
+    _check_finite(row)
+    for name, array in observed.items():
+        state.arrays.setdefault(name, []).append(array.tolist())
+    sign = 1 if task.better == "lower" else -1
+    state.note(row, sign * values[task.criterion], model, config)
 
 
 def batches(samples: int, batch: int, seed: int, epoch: int) -> tuple[Tensor, ...]:

@@ -1,19 +1,19 @@
-"""The baselines: an ordinary network on samples as they are, or on transformed ones."""
+"""Ordinary networks: a CNN on samples as they are, or on transformed ones, and a perceptron."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from equilatent.bench.architecture import Classifier, FieldPredictor, WholeImageClassifier
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
-from equilatent.bench.systems.ordinary import ordinary_network
+from equilatent.bench.systems.ordinary import ordinary_network, perceptron
 
-__all__ = ["Augmented", "Plain"]
+__all__ = ["Augmented", "Perceptron", "Plain"]
 
 
 class Plain(System):
@@ -22,10 +22,11 @@ class Plain(System):
     name = "plain"
     title = "the CNN on samples as they are"
     builds: ClassVar[tuple[type, ...]] = (FieldPredictor,)
+    network: ClassVar[Callable[[Any], nn.Module]] = ordinary_network
 
     def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
         self.problem = problem
-        self.model = ordinary_network(architecture)
+        self.model = type(self).network(architecture)
 
     def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss of the task."""
@@ -47,3 +48,12 @@ class Augmented(Plain):
             g = problem.group.sample(len(x), generator=generator, device=x.device)
             x, y = problem.input(x, g), problem.output(y, g)
         return super().loss(x, y, generator)
+
+
+class Perceptron(Plain):
+    """Linear layers on all numbers of the frames, which know nothing of the grid, on samples as they are."""
+
+    name = "mlp"
+    title = "linear layers on the flattened frames"
+    builds = (FieldPredictor,)
+    network = perceptron

@@ -9,7 +9,7 @@ from torch import nn
 
 from equilatent.bench.architecture import Classifier, Conv, FieldPredictor, Pool, Resize
 
-__all__ = ["classification_head", "ordinary_classifier", "ordinary_network", "ordinary_predictor"]
+__all__ = ["classification_head", "ordinary_classifier", "ordinary_network", "ordinary_predictor", "perceptron"]
 
 
 def ordinary_network(architecture: Any) -> nn.Sequential:
@@ -57,6 +57,27 @@ def ordinary_predictor(architecture: FieldPredictor) -> nn.Sequential:
         layers.append(_convolution(channels, block, nn.ReLU()))
         channels = block.channels
     head = nn.Conv2d(channels, 2, architecture.head, padding=architecture.head // 2)
+    return nn.Sequential(OrderedDict(encoder=nn.Sequential(*layers), head=head))
+
+
+def perceptron(architecture: FieldPredictor) -> nn.Sequential:
+    """Linear layers on the flattened frames, as wide as the channels of the blocks; ``encoder`` and ``head``.
+
+    Each but the last is followed by batch norm and ReLU.
+
+    >>> import torch
+    >>> from equilatent.bench.architecture import Conv, FieldPredictor
+    >>> network = perceptron(FieldPredictor((Conv(8, 3, padding=1),), frames=2, side=16))
+    >>> list(network.encoder(torch.zeros(5, 4, 16, 16)).shape), list(network(torch.zeros(5, 4, 16, 16)).shape)
+    ([5, 8], [5, 2, 16, 16])
+    """
+    layers: list[nn.Module] = [nn.Flatten()]
+    side = architecture.side
+    width = 2 * architecture.frames * side**2
+    for block in architecture.blocks:
+        layers += [nn.Linear(width, block.channels), nn.BatchNorm1d(block.channels), nn.ReLU()]
+        width = block.channels
+    head = nn.Sequential(nn.Linear(width, 2 * side**2), nn.Unflatten(1, (2, side, side)))
     return nn.Sequential(OrderedDict(encoder=nn.Sequential(*layers), head=head))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeAlias
@@ -10,110 +9,47 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from equilatent.bench.architecture import Classifier, Conv, Pool, Resize
+from equilatent.bench.architecture import Classifier, Conv, FieldPredictor, Pool, Resize
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
+from equilatent.bench.systems.field_predictors import Norm, channel_norm, lifted_predictor, steerable_predictor
 from equilatent.bench.systems.ordinary import classification_head
+from equilatent.bench.systems.penalised import SteerableNetwork
+from equilatent.bench.systems.relaxed import RelaxedGroupConv2d, RelaxedSteerableConv2d
 from equilatent.bench.systems.steerable import (
     AntialiasedPool,
     FieldNorm,
     FieldType,
     GatedNonlinearity,
-    GroupLikelihood,
     PartialConv2d,
     ResidualPathwayConv2d,
     SoftDisc,
     SteerableConv2d,
-    alignment,
-    divergence,
 )
 from equilatent.errors import GroupError
 from equilatent.groups import Group, cyclic, dihedral
 from equilatent.reps import Representation, defining, irreps, trivial
 
 __all__ = [
+    "Lift",
     "PartialSteerable",
+    "RelaxedGroup",
+    "RelaxedSteerable",
     "ResidualPathways",
     "Restricted",
     "Steerable",
-    "SteerableClassifier",
+    "SteerablePrediction",
     "steerable_classifier",
 ]
 
 _Convolution: TypeAlias = Callable[..., nn.Module]
-#: Weights of the squares in the penalty of the residual pathways: Gaussian priors, the free one 100 times narrower.
-_STRICT, _FREE = 1e-5, 1e-3
-#: Weights of the alignment, of the divergence between layers, and of that of the first layer from uniform.
-_ALIGNMENT, _BETWEEN, _FIRST = 5.0, 3.0, 3.0
 #: Behind so many convolutions the restricted network imposes no symmetry.
 _RESTRICTED = 4
 
 
-class SteerableClassifier(nn.Module):
-    """A classifier with an encoder and a head, and what its layers add to the loss.
-
-    Attributes:
-        encoder: images [B, 1, 56, 56] to features [B, features].
-        head: features to class scores: batch norm, ELU, a linear layer.
-    """
-
-    def __init__(self, encoder: nn.Sequential, head: nn.Sequential) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.head = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Class scores [B, classes] of images [B, 1, 56, 56]."""
-        scores: Tensor = self.head(self.encoder(x))
-        return scores
-
-    def penalty(self) -> Tensor:
-        """What is added to the loss of the task, a scalar; 0 for systems of strict layers alone.
-
-        Residual pathways: 10⁻⁵ times the sum of the squares of all strict weights and biases, and 10⁻³ times that of the
-        free ones (Finzi et al. 2021; the weights are those of Wang, Walters & Yu 2022).
-
-        Partial convolutions, with λₙ in layer n of N (Veefkind & Cesa 2024): 1/N times the sum of 5 (max log λₙ − log λₙ(e))
-        and 3 KL(λₙ ‖ λₙ₋₁), in which λₙ₋₁ is held constant and λ₀ is uniform.
-        """
-        total = next(self.head.parameters()).new_zeros(())
-        for layer in self.encoder.modules():
-            if isinstance(layer, ResidualPathwayConv2d):
-                total = total + _STRICT * _square(layer.strict) + _FREE * _square(layer.free)
-        values = [likelihood.log_values() for likelihood in self._likelihoods().values()]
-        if values:
-            aligned = torch.stack([alignment(value) for value in values])
-            first = divergence(values[0], torch.zeros_like(values[0]))
-            between = [divergence(value, before.detach()) for before, value in itertools.pairwise(values)]
-            total = total + (_ALIGNMENT * aligned.sum() + _FIRST * first + _BETWEEN * sum(between)) / len(values)
-        return total
-
-    def degrees(self) -> dict[str, float]:
-        """How equivariant each layer with a learned likelihood is, by the name of its block; empty if there is none.
-
-        The numbers are those of `GroupLikelihood.degree`: 1 for full equivariance, 0 for no constraint.
-        """
-        with torch.no_grad():
-            return {name: float(likelihood.degree()) for name, likelihood in self._likelihoods().items()}
-
-    def likelihoods(self) -> dict[str, Tensor]:
-        """λ(g) of each layer that learns it, [order] with mean 1, by the name of its block; empty if there is none."""
-        with torch.no_grad():
-            return {name: likelihood.log_values().exp() for name, likelihood in self._likelihoods().items()}
-
-    def _likelihoods(self) -> dict[str, GroupLikelihood]:
-        blocks = self.encoder.named_children()
-        return {
-            name: layer.likelihood
-            for name, block in blocks
-            for layer in block.modules()
-            if isinstance(layer, PartialConv2d)
-        }
-
-
 def steerable_classifier(
     architecture: Classifier, group: Group, convolution: _Convolution, *, restricted: bool = False
-) -> SteerableClassifier:
+) -> SteerableNetwork:
     """A classifier of steerable layers, equivariant to a motion of the whole image (Weiler & Cesa 2019).
 
     As Veefkind & Cesa (2024) have it: images are enlarged bilinearly and faded out to a disc; each convolution is followed
@@ -159,7 +95,7 @@ def steerable_classifier(
                 fields, parts = FieldType((scalar,), fields.dim), (scalar,)
     last = convolution(fields, FieldType((scalar,), architecture.features), 1, bias=False)
     encoder = nn.Sequential(OrderedDict([*layers, (f"block{count + 1}", last), ("flatten", nn.Flatten())]))
-    return SteerableClassifier(encoder, classification_head(architecture.features, architecture.classes))
+    return SteerableNetwork(encoder, classification_head(architecture.features, architecture.classes))
 
 
 def _block(convolution: _Convolution, inputs: FieldType, outputs: FieldType, block: Conv) -> nn.Sequential:
@@ -176,16 +112,23 @@ class Steerable(System):
 
     name = "scnn"
     title = "steerable convolutions, invariant to the group of the whole image"
-    builds = (Classifier,)
+    builds: ClassVar[tuple[type, ...]] = (Classifier,)
     convolution: ClassVar[_Convolution] = SteerableConv2d
     restricted: ClassVar[bool] = False
+    #: The norm of a predictor of fields, if it has one, and what puts its layers together.
+    norm: ClassVar[Norm | None] = FieldNorm
+    predictor: ClassVar[Callable[..., SteerableNetwork]] = steerable_predictor
 
-    model: SteerableClassifier
+    model: SteerableNetwork
 
-    def __init__(self, problem: Problem, architecture: Classifier, config: Any, seed: int) -> None:
+    def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
         self.problem = problem
         group = problem.group.factors[0] if problem.group.factors else problem.group
-        self.model = steerable_classifier(architecture, group, type(self).convolution, restricted=self.restricted)
+        kind = type(self)
+        if isinstance(architecture, FieldPredictor):
+            self.model = kind.predictor(architecture, group, kind.convolution, kind.norm)
+        else:
+            self.model = steerable_classifier(architecture, group, kind.convolution, restricted=kind.restricted)
 
     def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The task loss, and what the layers add to it."""
@@ -207,12 +150,28 @@ class Restricted(Steerable):
     restricted = True
 
 
+class SteerablePrediction(Steerable):
+    """Steerable convolutions on vector fields, exactly equivariant: regular fields between them, norm and ReLU.
+
+    The samples are as they are: transformed ones would give the same loss.
+    """
+
+    name = "e2cnn"
+    title = "steerable convolutions, exactly equivariant"
+    builds = (FieldPredictor,)
+
+
 class ResidualPathways(Steerable):
-    """`Steerable` with an ordinary convolution beside each strict one, and a prior on both (Finzi et al. 2021)."""
+    """`Steerable` with an ordinary convolution beside each strict one, and a prior on both (Finzi et al. 2021).
+
+    A predictor of fields has ordinary batch norm, which breaks the symmetry too, as each channel has a scale of its own.
+    """
 
     name = "rpp"
     title = "each layer an equivariant path and a free one, with a prior on both"
+    builds = (Classifier, FieldPredictor)
     convolution = ResidualPathwayConv2d
+    norm = channel_norm
 
 
 class PartialSteerable(Steerable):
@@ -220,7 +179,46 @@ class PartialSteerable(Steerable):
 
     name = "pscnn"
     title = "each layer learns to which elements it is equivariant"
+    builds = (Classifier, FieldPredictor)
     convolution = PartialConv2d
+
+
+class Lift(Steerable):
+    """Strict layers, whose features of an ordinary encoder of the whole field are given to them half way.
+
+    That part breaks the symmetry; where it is constant over the group, the rest is exactly equivariant.
+    """
+
+    name = "lift"
+    title = "steerable convolutions, and an ordinary encoder of the whole field beside them"
+    builds = (FieldPredictor,)
+    predictor = lifted_predictor
+
+
+class RelaxedGroup(Steerable):
+    """Group convolutions in which each element mixes filters of its own (Wang, Walters & Yu 2022), and ReLU.
+
+    It starts exactly equivariant. There is neither bias nor norm. The samples are as they are.
+    """
+
+    name = "rgroup"
+    title = "group convolutions with filters mixed for each element"
+    builds = (FieldPredictor,)
+    convolution = RelaxedGroupConv2d
+    norm = None
+
+
+class RelaxedSteerable(Steerable):
+    """Steerable convolutions with weights for each position (Wang, Walters & Yu 2022), ReLU, and a penalty on differences.
+
+    There is no norm: in the source there are norms in the count of parameters, but not in the forward pass.
+    """
+
+    name = "rsteer"
+    title = "steerable convolutions with weights for each position of the kernel"
+    builds = (FieldPredictor,)
+    convolution = RelaxedSteerableConv2d
+    norm = None
 
 
 def _field_parts(group: Group) -> tuple[Representation, ...]:
@@ -238,8 +236,3 @@ def _field_parts(group: Group) -> tuple[Representation, ...]:
         f"the steerable networks are made for cyclic(4), dihedral(1) and dihedral(4), one copy of the group that acts on "
         f"the whole image; got {group!r}."
     )
-
-
-def _square(module: nn.Module) -> Tensor:
-    """The sum of the squares of all parameters."""
-    return torch.stack([parameter.square().sum() for parameter in module.parameters()]).sum()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from equilatent.bench.systems.steerable._expansion import Expansion
-from equilatent.bench.systems.steerable._fields import FieldType, is_trivial
+from equilatent.bench.systems.steerable._fields import FieldType
 from equilatent.bench.systems.steerable._filters import filter_representation
 from equilatent.bench.systems.steerable._kernels import (
     GroupLikelihood,
@@ -77,7 +78,7 @@ class SteerableConv2d(_ExpandedConv2d):
         stride: pixels from one position of the kernel to the next. The last position must touch the border of the padded
             image, as the first one does; otherwise the layer would not be equivariant, and refuses the image.
         padding: zeros around the image.
-        bias: whether there is one, 0 at the start, for each trivial part of the outputs.
+        bias: whether there is one, 0 at the start, for each invariant direction of the outputs, as far as they have any.
 
     Raises:
         ActionError: if the group does not act on images, or for another size.
@@ -100,7 +101,7 @@ class SteerableConv2d(_ExpandedConv2d):
         super().__init__(inputs, outputs, size, stride, padding, [[len(basis) for basis in row] for row in vectors])
         self.bases = ExactTable(torch.cat([sample_kernels(basis, size).flatten() for row in vectors for basis in row]))
         self.weight = nn.Parameter(torch.empty(sum(self.expansion.weights())))
-        self.bias = InvariantBias(outputs) if bias else None
+        self.bias = _invariant_bias(outputs) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -133,7 +134,7 @@ class PartialConv2d(_ExpandedConv2d):
         size: the side of the kernel in pixels: 1, 3, 5 or 7.
         stride: as of `SteerableConv2d`.
         padding: zeros around the image.
-        bias: whether there is one, 0 at the start, for each trivial part of the outputs.
+        bias: whether there is one, 0 at the start, for each invariant direction of the outputs, as far as they have any.
         likelihood: λ, to share it between layers; by default one of its own.
 
     Raises:
@@ -169,7 +170,7 @@ class PartialConv2d(_ExpandedConv2d):
         ]
         self.moved = ExactTable(torch.cat(moved, dim=1))
         self.weight = nn.Parameter(torch.empty(sum(self.expansion.weights())))
-        self.bias = InvariantBias(outputs) if bias else None
+        self.bias = _invariant_bias(outputs) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -195,7 +196,7 @@ class ResidualPathwayConv2d(nn.Module):
         size: the side of the kernel in pixels: 1, 3, 5 or 7.
         stride: as of `SteerableConv2d`.
         padding: zeros around the image.
-        bias: whether both have one.
+        bias: whether both have one; the strict one only as far as the outputs have invariant directions.
 
     Attributes:
         strict: the `SteerableConv2d`.
@@ -213,7 +214,7 @@ class ResidualPathwayConv2d(nn.Module):
         """Convolve x [B, inputs.dim, H, W]."""
         strict, free = self.strict, self.free
         _check_image(x, strict.expansion.inputs.dim, strict.expansion.size, strict.stride, strict.padding)
-        bias = None if strict.bias is None or free.bias is None else strict.bias() + free.bias
+        bias = free.bias if strict.bias is None or free.bias is None else strict.bias() + free.bias
         return F.conv2d(x, strict.kernel() + free.weight, bias, strict.stride, strict.padding)
 
 
@@ -222,8 +223,7 @@ class InvariantBias(nn.Module):
 
     def __init__(self, fields: FieldType) -> None:
         super().__init__()
-        vectors = [torch.kron(torch.eye(n).double(), invariant_vectors(rho)) for rho, n in fields.blocks]
-        self.directions = ExactTable(torch.block_diag(*vectors))
+        self.directions = ExactTable(_along_blocks(fields, invariant_vectors))
         self.weight = nn.Parameter(torch.zeros(len(self.directions.value)))
 
     def forward(self) -> Tensor:
@@ -262,13 +262,15 @@ class GatedNonlinearity(nn.Module):
 
 
 class FieldNorm(nn.Module):
-    """Batch norm for fields: one variance and scale for each field, a mean and shift for its trivial channels only.
+    """Batch norm for fields: one variance and scale for each field, a mean and shift along its invariant vectors only.
 
-    The variance of a field is the mean over its channels of their mean squares, after the means of the trivial channels
-    are taken away. In training it is that of the batch, and running averages are kept for evaluation.
+    Invariant are the trivial channels, and of the regular representation what all its channels have in common: the norm of
+    one regular field is batch norm with common statistics for its channels. The variance of a field is the mean over its
+    channels of their mean squares, after the invariant part of the mean is taken away. In training it is that of the batch,
+    and running averages are kept for evaluation.
 
     Args:
-        fields: the fields that come in and go out; no part but trivial ones may have invariant vectors.
+        fields: the fields that come in and go out.
         eps: added to the variance.
         momentum: the weight of the new batch in the running averages.
     """
@@ -276,25 +278,21 @@ class FieldNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
     field: Tensor
-    trivial: Tensor
 
     def __init__(self, fields: FieldType, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        for part in fields.parts:
-            if not is_trivial(part) and _invariants(part):
-                raise RepresentationError(
-                    f"a field norm shifts trivial channels only, but {part.label} of {part.group.label} has invariant "
-                    "vectors too. Decompose it into irreps."
-                )
         self.fields, self.eps, self.momentum = fields, eps, momentum
-        field, trivial = fields.field_of_channel(), fields.trivial_channels()
+        field = fields.field_of_channel()
         self.register_buffer("field", field, persistent=False)
-        self.register_buffer("trivial", trivial.nonzero()[:, 0], persistent=False)
         averages = F.one_hot(field, fields.copies).T.double()
         self.averages = ExactTable(averages / averages.sum(1, keepdim=True))
+        # Of norm √dim, so that a mean is in the units of the channels.
+        directions = _along_blocks(fields, lambda rho: invariant_vectors(rho) * rho.dim**0.5)
+        self.directions = ExactTable(directions)
+        self.coordinates = ExactTable(directions / directions.square().sum(1, keepdim=True))
         self.weight = nn.Parameter(torch.ones(fields.copies))
-        self.bias = nn.Parameter(torch.zeros(len(self.trivial)))
-        self.register_buffer("running_mean", torch.zeros(len(self.trivial)))
+        self.bias = nn.Parameter(torch.zeros(len(directions)))
+        self.register_buffer("running_mean", torch.zeros(len(directions)))
         self.register_buffer("running_var", torch.ones(fields.copies))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -303,7 +301,8 @@ class FieldNorm(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             mean, variance = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
             scale = (self.weight * torch.rsqrt(variance + self.eps))[self.field]
-            shift = torch.zeros_like(scale).index_copy(0, self.trivial, self.bias - mean * scale[self.trivial])
+            directions = self.directions.value
+            shift = self.bias @ directions - (mean @ directions) * scale
             # Batch norm that is told mean 0 and variance 1: the affine map alone, forward and backward in one pass each.
             zero, one = torch.zeros_like(scale), torch.ones_like(scale)
             return F.batch_norm(x, zero.detach(), one.detach(), scale, shift, training=False, eps=0.0)
@@ -312,14 +311,14 @@ class FieldNorm(nn.Module):
         if x.numel() < 2 * x.shape[1]:
             raise ActionError(f"batch statistics need more than one value a channel; got shape {list(x.shape)}.")
         variance, mean = torch.var_mean(x.to(self.weight.dtype), dim=(0, 2, 3), correction=0)
-        mean_of_trivial = mean[self.trivial]
-        # Non-trivial channels keep their mean: it would not be invariant.
-        power = (variance + mean.square()).index_copy(0, self.trivial, variance[self.trivial])
-        of_field = self.averages.value @ power
+        invariant = self.coordinates.value @ mean
+        # The rest of the mean stays: it would not be invariant.
+        rest = mean - invariant @ self.directions.value
+        of_field = self.averages.value @ (variance + rest.square())
         with torch.no_grad():
-            self.running_mean.lerp_(mean_of_trivial, self.momentum)
+            self.running_mean.lerp_(invariant, self.momentum)
             self.running_var.lerp_(of_field, self.momentum)
-        return mean_of_trivial, of_field
+        return invariant, of_field
 
 
 class AntialiasedPool(nn.Module):
@@ -377,6 +376,17 @@ def _kernel_spaces(inputs: FieldType, outputs: FieldType, size: int) -> list[lis
         )
     filters = filter_representation(inputs.group, size)
     return [[kernel_representation(sigma, rho, filters) for rho, _ in inputs.blocks] for sigma, _ in outputs.blocks]
+
+
+def _invariant_bias(fields: FieldType) -> InvariantBias | None:
+    """The bias of fields, None if they have no invariant directions."""
+    return InvariantBias(fields) if any(_invariants(rho) for rho, _ in fields.blocks) else None
+
+
+def _along_blocks(fields: FieldType, vectors: Callable[[Representation], Tensor]) -> Tensor:
+    """Vectors of every copy of every part in all channels, [vectors, fields.dim], by part, then by copy."""
+    blocks: Tensor = torch.block_diag(*(torch.kron(torch.eye(n).double(), vectors(rho)) for rho, n in fields.blocks))
+    return blocks
 
 
 def _invariants(rho: Representation) -> int:
