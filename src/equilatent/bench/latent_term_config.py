@@ -13,7 +13,10 @@ __all__ = ["LatentTermConfig"]
 
 @dataclass(frozen=True)
 class LatentTermConfig(RunConfig):
-    """The fields of the system `ours`; other systems of a task may read some of them."""
+    """The fields of the system `ours`; other systems of a task may read some of them.
+
+    A task adds `latent`, by the names of the representations that can act on the latent of its network.
+    """
 
     method: str = "ours"
     """What is trained; `equilatent list` shows the methods of each task."""
@@ -29,8 +32,6 @@ class LatentTermConfig(RunConfig):
     """How the latent term measures: mse, relative or centred."""
     layer: Literal["encoder", "norm"] = "encoder"
     """The latent of ours: the output of the encoder, or that of the batch norm behind it, which the head reads."""
-    latent: Literal["regular", "trivial", "defining", "wrong"] = "regular"
-    """The representation of ours on the latent; wrong is a permutation drawn for each element, which is none."""
     decorrelation: float = added(0.0)
     """The weight of the decorrelation of the latent of ours."""
     consistency: float = added(0.0)

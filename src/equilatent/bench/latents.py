@@ -36,7 +36,7 @@ def feature_map_action(group: Group, name: str, channels: int, side: int) -> Sup
 
     Args:
         group: a group that acts on images.
-        name: ``"grid"`` (the grid turns, as that of an image), ``"regular"`` (over channels), ``"both"``, ``"flat"`` (regular
+        name: ``"grid"`` (the grid turns, as an image does), ``"regular"`` (over channels), ``"both"``, ``"flat"`` (regular
             over all numbers in a row, the rest trivial), ``"trivial"`` or ``"wrong"`` (a permutation of the points drawn for
             each element, which is no representation).
         channels: how many; a multiple of the order for ``"regular"`` and ``"both"``.
@@ -65,9 +65,10 @@ def feature_map_action(group: Group, name: str, channels: int, side: int) -> Sup
 
     def act(latent: Tensor, g: Tensor) -> Tensor:
         if name == "flat":
-            return rho(latent.flatten(1), g).view(latent.shape)
-        points = latent.flatten(2)
-        return rho(points.flatten(0, 1), g.repeat_interleave(points.shape[1])).view(latent.shape)
+            acted: Tensor = rho(latent.flatten(1), g)
+        else:
+            acted = rho(latent.flatten(2).flatten(0, 1), g.repeat_interleave(channels))
+        return acted.view(latent.shape)
 
     return eq.actions.function(group, act)
 

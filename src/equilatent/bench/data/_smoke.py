@@ -337,8 +337,8 @@ def smoke_windows(
     for validation and 200 to 249 for the future test, in 25 runs; at 0 to 99 for the domain test, in 10 others.
 
     Args:
-        splits: ``"separate"``: the last windows of training and of validation are left out, so that no frame that one of
-            them uses is used by the next; ``"paper"``: all of them, so that late targets of training are early inputs of
+        splits: ``"separate"``: the first and the last windows of validation are left out, so that it shares no frame with
+            training or the future test; ``"paper"``: all of them, so that late targets of training are early inputs of
             validation, and those of validation are of the future test.
         strengths: of each run, such as `SmokeData.strengths`. Splits go by strength, so that with several runs of one
             strength these are all on the same side.
@@ -360,7 +360,7 @@ def smoke_windows(
             reach beyond the last frame, and splits without a window.
 
     >>> {name: len(starts) for name, starts in smoke_windows().items()}
-    {'train': 3625, 'validation': 625, 'future': 1250, 'domain': 1000}
+    {'train': 4000, 'validation': 250, 'future': 1250, 'domain': 1000}
     >>> {name: len(starts) for name, starts in smoke_windows("paper").items()}
     {'train': 4000, 'validation': 1000, 'future': 1250, 'domain': 1000}
     """
@@ -388,8 +388,8 @@ def smoke_windows(
     trains = [run for run, strength in enumerate(of_run) if strength not in held | left]
     tests = [run for run, strength in enumerate(of_run) if strength in held]
     windows = {
-        "train": _pairs(trains, range(ends[0] - spared)),
-        "validation": _pairs(trains, range(ends[0], ends[1] - spared)),
+        "train": _pairs(trains, range(ends[0])),
+        "validation": _pairs(trains, range(ends[0] + spared, ends[1] - spared)),
         "future": _pairs(trains, range(ends[1], ends[2])),
         "domain": _pairs(tests, range(domain_end)),
     }
@@ -397,7 +397,8 @@ def smoke_windows(
     if empty:
         raise DataError(
             f"every split has a window; there is none for {', '.join(empty)} with {len(trains)} runs to train, "
-            f"{len(tests)} of other strengths, and ends {ends}, of which separate splits leave out the last {spared} starts."
+            f"{len(tests)} of other strengths, and ends {ends}, of which separate splits leave "
+            f"out {spared} starts at either side of validation."
         )
     order = torch.randperm(len(windows["train"]), generator=torch.Generator().manual_seed(0))
     windows["train"] = windows["train"][order]

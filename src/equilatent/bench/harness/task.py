@@ -71,17 +71,19 @@ class Drawing:
         name: of a file, without its suffix.
         title: what it shows.
         caption: how to read it.
-        panels: each draws on the axes of matplotlib that it is given.
+        panels: each draws on the axes of matplotlib that it is given; of an animation, also given the number of the frame.
         size: of the axes of a panel, in inches.
         framed: whether the axes have numbers or names beside them, which need room.
+        frames: how many pictures an animation has; 0 for a figure that stands still.
     """
 
     name: str
     title: str
     caption: str
-    panels: Sequence[Callable[[Any], None]]
+    panels: Sequence[Callable[..., None]]
     size: tuple[float, float] = (2.5, 2.0)
     framed: bool = True
+    frames: int = 0
 
 
 class Problem(ABC):
@@ -172,7 +174,8 @@ class Task:
         better: which values of the criterion are better.
         protocol: counts changes after which runs are no longer comparable; it is part of what a run is.
         baseline: the system that others are compared with.
-        budget: fields of which less than the default is a smaller budget; only runs on one budget are compared.
+        budget: fields of which less than the default, or another name, is another budget; only runs on one budget are
+            compared.
         controls: runs that have to stand beside those of its own system, the one that its configuration has by default.
         systems: by name, those that can be trained on it, in the order of the table; filled in where both are known.
         published: the paper's numbers: for each (method, group) and name of a quantity what is printed: a text for all

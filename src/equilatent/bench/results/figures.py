@@ -16,7 +16,7 @@ import pandas as pd
 from equilatent.bench.harness.record import read_record
 from equilatent.bench.harness.task import Drawing, Task
 
-__all__ = ["as_svgs", "by_element", "curves", "on_one_sheet", "scatters"]
+__all__ = ["as_gif", "as_svgs", "by_element", "curves", "on_one_sheet", "scatters"]
 
 _COLOURS = ("#1f6fb4", "#c26a1b", "#3b8f5a", "#8a5fb0", "#b33f62", "#2a8c99", "#7a6a2f", "#8a8f98")
 _MARKERS = "osD^vP*X"
@@ -45,27 +45,68 @@ def as_svgs(drawing: Drawing) -> list[str]:
 
 def on_one_sheet(drawing: Drawing, width: float = 9.6) -> str:
     """All panels side by side and below each other, so many inches wide at most, as one SVG on white."""
+    return _as_svg(drawing, drawing.panels, _across(drawing, width), transparent=False)
+
+
+def as_gif(drawing: Drawing, width: float = 9.6) -> tuple[bytes, bytes]:
+    """An animation as a GIF that starts over at its end, and its last frame, for readers who want nothing to move.
+
+    All panels are on one sheet, so many inches wide at most, on white.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    pictures = []
+    with _style():
+        for frame in range(drawing.frames):
+            panels = [functools.partial(draw, frame=frame) for draw in drawing.panels]
+            canvas: Any = FigureCanvasAgg(_figure(drawing, panels, _across(drawing, width)))
+            canvas.draw()
+            pixels = np.asarray(canvas.buffer_rgba())
+            pictures.append(Image.fromarray(pixels[..., :3]))
+    # One palette for all frames: with one for each, colours flicker.
+    palette = pictures[-1].quantize(128)
+    first, *others = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    # At the end it waits.
+    durations = [200] * len(others) + [1500]
+    moving, still = io.BytesIO(), io.BytesIO()
+    first.save(moving, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+    [first, *others][-1].save(still, "GIF")
+    return moving.getvalue(), still.getvalue()
+
+
+def _across(drawing: Drawing, width: float) -> int:
     across = max(1, int(width / (drawing.size[0] + sum(_MARGINS[drawing.framed][:2]))))
-    return _as_svg(drawing, drawing.panels, min(across, len(drawing.panels)), transparent=False)
+    return min(across, len(drawing.panels))
 
 
 def _as_svg(drawing: Drawing, panels: Sequence[Any], across: int, *, transparent: bool = True) -> str:
-    # No pyplot: its figures are global state.
+    buffer = io.StringIO()
+    with _style():
+        figure = _figure(drawing, panels, across)
+        figure.savefig(buffer, format="svg", transparent=transparent, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _style() -> Any:
     import matplotlib as mpl
+
+    return mpl.rc_context(_STYLE)
+
+
+def _figure(drawing: Drawing, panels: Sequence[Any], across: int) -> Any:
+    # No pyplot: its figures are global state.
     from matplotlib.figure import Figure
 
     (left, right, below, above), (wide, high) = _MARGINS[drawing.framed], drawing.size
     column, row, down = left + wide + right, below + high + above, -(-len(panels) // across)
-    buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(across * column, down * row))
-        for number, draw in enumerate(panels):
-            # Each at its place, since laying out takes longer than drawing.
-            x, y = number % across * column + left, (down - 1 - number // across) * row + below
-            draw(figure.add_axes((x / across / column, y / down / row, wide / across / column, high / down / row)))
-        figure.savefig(buffer, format="svg", transparent=transparent, metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    figure = Figure(figsize=(across * column, down * row))
+    for number, draw in enumerate(panels):
+        # Each at its place, since laying out takes longer than drawing.
+        x, y = number % across * column + left, (down - 1 - number // across) * row + below
+        draw(figure.add_axes((x / across / column, y / down / row, wide / across / column, high / down / row)))
+    return figure
 
 
 def scatters(part: pd.DataFrame, task: Task) -> list[Drawing]:

@@ -88,9 +88,14 @@ def config_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """The fields of a configuration, other than method and group, that differ from the defaults of these two."""
+    """The fields of a configuration, other than method and group, that differ from the defaults of these two.
+
+    A budget that has a name brings defaults of its own.
+    """
     chosen = {name: config[name] for name in ("method", "group")}
-    defaults = task.config(**chosen).resolved().identity
+    named = {name: config[name] for name in task.budget if isinstance(config.get(name), str)}
+    defaults = task.config(**chosen, **named).resolved().identity
+    defaults |= {name: getattr(task.config(), name) for name in named}
     return {
         name: value
         for name, value in config.items()
@@ -159,7 +164,7 @@ def _row(path: Path, record: Mapping[str, Any], tasks: Mapping[str, Task]) -> di
     if not any(name == first or name.startswith(f"{first}.") for name in numbers):
         numbers[first] = None  # what runs are compared by is always a column
     changed = changes(config, task)
-    budget = {name: changed[name] for name in task.budget if name in changed and _is_less(name, changed[name], task)}
+    budget = {name: changed[name] for name in task.budget if name in changed and _is_another(name, changed[name], task)}
     text = _words({name: value for name, value in changed.items() if name not in budget})
     data = json.dumps(record["data"], sort_keys=True)
     return {
@@ -196,7 +201,8 @@ def _of_another_kind(config: Mapping[str, Any], numbers: Mapping[str, Any], task
     wrong = [
         f"{name} of its configuration is {value!r}"
         for name, value in config.items()
-        if (_is_number(defaults.get(name)) or name in task.budget) and value is not None and not _is_number(value)
+        if value is not None and not _is_number(value)
+        if _is_number(defaults.get(name)) or (name in task.budget and not isinstance(defaults[name], str))
     ]
     known = [quantity.name for quantity in (*task.quantities, *task.details)] + [*task.by_element, *task.by_layer]
     for name, value in numbers.items():
@@ -211,10 +217,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_less(name: str, value: Any, task: Task) -> bool:
-    """Whether this is a smaller budget than the default, or than no bound."""
+def _is_another(name: str, value: Any, task: Task) -> bool:
+    """Whether this is a budget with another name, or a smaller one than the default, or than no bound."""
     default = getattr(task.config(), name)
-    return value is not None and (default is None or value < default)
+    return value is not None and (default is None or isinstance(default, str) or value < default)
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import importlib.resources
 import re
@@ -13,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from equilatent.bench.harness.task import Task
+from equilatent.bench.harness.task import Drawing, Task
 from equilatent.bench.results import figures, tables
 
 __all__ = ["Block", "as_markdown", "as_page", "blocks_of", "portraits_of"]
@@ -195,7 +196,7 @@ def as_page(frame: pd.DataFrame, tasks: Mapping[str, Task]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"html": _html, "table": _html_table, "svgs": figures.as_svgs}
+    environment.filters |= {"html": _html, "table": _html_table, "svgs": figures.as_svgs, "gifs": _gifs}
     template = environment.get_template("report.html.jinja")
     return template.render(chapters=chapters, left_out=left_out, count=len(frame), chance=tables.CHANCE)
 
@@ -204,6 +205,10 @@ def _html_table(table: pd.DataFrame) -> Any:
     with pd.option_context("display.max_colwidth", None):
         text = table.reset_index().to_html(index=False, escape=True, border=0, justify="right")
     return _with_code(text)
+
+
+def _gifs(drawing: Drawing) -> list[str]:
+    return ["data:image/gif;base64," + base64.b64encode(content).decode() for content in figures.as_gif(drawing)]
 
 
 def _html(text: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -68,6 +68,9 @@ class DdmnistConfig(LatentTermConfig):
     """The least decrease of the validation error that counts as an improvement."""
     channels_last: bool = True
     """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
+
+    latent: Literal["regular", "trivial", "defining", "wrong"] = "regular"
+    """The representation of ours on the latent; wrong is a permutation drawn for each element, which is none."""
 
     def resolved(self) -> Self:
         """With the published learning rate and strength."""
