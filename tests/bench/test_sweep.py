@@ -490,5 +490,5 @@ def test_parameters_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitit = pytest.importorskip("submitit")
     monkeypatch.setattr(submitit.SlurmExecutor, "affinity", classmethod(lambda _: -1))
-    with pytest.raises(EquilatentError, match="--slurm: submitit refuses these parameters: .*srun"):
+    with pytest.raises(EquilatentError, match=r"--slurm: submitit refuses these parameters: .*srun"):
         slurm_executor(["partition=gpu"], tmp_path)
