@@ -79,7 +79,7 @@ def group_classifier(architecture: WholeImageClassifier, group: Group) -> nn.Seq
     >>> table = WholeImageClassifier((Conv(16, 4, 2, 1), Conv(16, 4)), features=80, classes=5, side=8)
     >>> network = group_classifier(table, eq.groups.dihedral(4))
     >>> network(torch.zeros(2, 1, 8, 8)).shape, sum(weights.numel() for weights in network.encoder.parameters())
-    (torch.Size([2, 5]), 4296)
+    (torch.Size([2, 5]), 712)
     """
     if architecture.features % group.order:
         raise RepresentationError(
