@@ -216,6 +216,20 @@ def test_errors_of_equivariance_of_known_models() -> None:
     assert found["latent_relative_error"] > 1
 
 
+@pytest.mark.parametrize("method", SMOKE.systems)
+def test_every_system_is_evaluated(method: str) -> None:
+    problem, system = make(method=method)
+    with torch.no_grad():
+        found = problem.evaluate(system.model.eval(), "test")
+    numbers = [found["future_rmse"], found["domain_rmse"], found["output_relative_error"]]
+    assert np.isfinite(numbers).all()
+    assert ("latent_relative_error" in found) == (method not in ("zero", "persistence", "mlp"))
+    if method in ("zero", "persistence", "e2cnn", "rgroup"):  # rgroup before it is trained
+        assert found["output_centred_error"] == pytest.approx(0, abs=1e-8)
+    if method in ("e2cnn", "rgroup"):
+        assert found["latent_relative_error"] == pytest.approx(0, abs=1e-8)
+
+
 def test_a_force_that_does_not_turn_breaks_the_simulation_by_as_much_as_a_brute_force_says() -> None:
     assert simulation_error(0.0) == 0
     background = 0.5

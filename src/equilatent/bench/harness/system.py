@@ -26,8 +26,9 @@ class System(ABC):
         title: what it is, in words.
         builds: the kinds of architecture that it makes a network of.
         model: everything that is trained and saved.
-        latent: how the group acts on the latent, the output of ``LAYERS["norm"]``, where that is not what the configuration
-            says, since the network is built so.
+        latent: how the group acts on the latent, the output of ``LAYERS["norm"]`` of a classifier and of
+            ``LAYERS["encoder"]`` of a predictor, where that is not what the configuration says, since the network is built
+            so.
     """
 
     name: ClassVar[str]

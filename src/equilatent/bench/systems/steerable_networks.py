@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from equilatent.bench.architecture import Classifier, Conv, FieldPredictor, Pool, Resize
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
+from equilatent.bench.latents import feature_map_action
 from equilatent.bench.systems.field_predictors import Norm, channel_norm, lifted_predictor, steerable_predictor
 from equilatent.bench.systems.ordinary import classification_head
 from equilatent.bench.systems.penalised import SteerableNetwork
@@ -127,6 +128,10 @@ class Steerable(System):
         kind = type(self)
         if isinstance(architecture, FieldPredictor):
             self.model = kind.predictor(architecture, group, kind.convolution, kind.norm)
+            # Regular fields: their grid turns, and in each point what the field consists of is permuted.
+            self.latent = feature_map_action(
+                group, "both", group.order * architecture.blocks[-1].channels, architecture.side
+            )
         else:
             self.model = steerable_classifier(architecture, group, kind.convolution, restricted=kind.restricted)
 

@@ -245,8 +245,9 @@ class SmokeProblem(Problem):
         by_background, of_simulation = {}, {}
         for name, background in _BACKGROUNDS.items():
             x, truth = self._balanced(background)
+            actions = self._actions(model, x)
             errors_of = eq.metrics.equivariance_error(
-                model, self.input, self._actions(), x, layer=list(self._actions()), batch_size=_BLOCK
+                model, self.input, actions, x, layer=list(actions), batch_size=_BLOCK
             )
             if not background:
                 for layer, error in errors_of.items():
@@ -272,9 +273,13 @@ class SmokeProblem(Problem):
         assert self.config.layout != "auto"  # of a configuration that is resolved
         return data.field(self.config.layout, self.side)
 
-    def _actions(self) -> dict[str, SupportsAction]:
+    def _actions(self, model: nn.Module, x: Tensor) -> dict[str, SupportsAction]:
+        """How the group acts on the output, and on the latent if there is one and it is feature maps."""
         actions: dict[str, SupportsAction] = {"": self.output}
-        return actions if self.latent is None else actions | {LAYERS["encoder"]: self.latent}
+        encoder = dict(model.named_children()).get(LAYERS["encoder"])
+        if self.latent is not None and encoder is not None and encoder(x[:1]).ndim == x.ndim:
+            actions[LAYERS["encoder"]] = self.latent
+        return actions
 
     def _balanced(self, background: float) -> tuple[Tensor, float]:
         """Ten frames of each window that is measured, [n, 20, H, W], and the error of equivariance of the simulation."""
