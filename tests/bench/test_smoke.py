@@ -274,8 +274,8 @@ def test_settings_of_a_size() -> None:
         config = SmokeConfig(**fields).resolved()
         return config.features, config.layout, config.epochs
 
-    assert settings() == (32, "centred", 40)
-    assert settings(method="e2cnn") == (8, "centred", 40)
+    assert settings() == (32, "centred", 12)
+    assert settings(method="e2cnn") == (8, "centred", 12)
     assert settings(size="full") == (92, "staggered", 1000)
     assert settings(size="full", method="rpp", layout="centred", epochs=3) == (92, "centred", 3)
 
