@@ -232,7 +232,8 @@ def phiflow() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_steps_from_any_start_are_those_of_phiflow(phiflow: None) -> None:
-    start = 0.3 * torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    # Fast enough that much of what is carried along comes from beyond the walls.
+    start = 4 * torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     start[0, :, 0], start[1, 0] = 0, 0
     force = (0.05, 0.2)
     simulator = SmokeSimulator(
@@ -242,8 +243,9 @@ def test_steps_from_any_start_are_those_of_phiflow(phiflow: None) -> None:
         simulator.step()
         assert frame.shape == (2, 16, 16)
         assert frame.dtype == np.float32
-        # PhiFlow solves for the pressure up to 1e-5.
-        np.testing.assert_allclose(frame, simulator.velocity[0].numpy(), rtol=0, atol=5e-5)
+        # PhiFlow solves for the pressure up to 1e-5 of the divergence.
+        ours = simulator.velocity[0].numpy()
+        assert np.linalg.norm(frame - ours) < 3e-4 * np.linalg.norm(ours)
 
 
 @pytest.mark.slow
@@ -261,9 +263,10 @@ def test_early_frames_are_those_of_phiflow(phiflow: None, side: int) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_late_frames_have_the_statistics_of_phiflow(phiflow: None) -> None:
-    strength, side, realisations = 36, 3, 10
+    strength, side, realisations = 36, 3, 24
     force = strength * BUOYANCY[side]
-    noise = 1e-3 * torch.randn(realisations, 2, 64, 64, generator=torch.Generator().manual_seed(0))
+    # The flow starts as its own mirror image and loses that to rounding errors; PhiFlow's are of this size.
+    noise = 1e-6 * torch.randn(realisations, 2, 64, 64, generator=torch.Generator().manual_seed(1))
     noise[:, 0, :, 0], noise[:, 1, 0] = 0, 0
     simulator = SmokeSimulator(force.repeat(realisations, 1), torch.full((realisations,), side), start=noise)
     squares = []
@@ -274,6 +277,6 @@ def test_late_frames_have_the_statistics_of_phiflow(phiflow: None) -> None:
     ours = torch.stack(squares).mean(0).sqrt()
     reference = np.stack(list(islice(phiflow_frames(force.tolist(), side), 310)))[100:]
     found = float(np.sqrt(np.mean(reference**2)))
-    # One course of PhiFlow's beside ten of ours, which differ from each other by 3 %.
-    assert float(ours.std() / ours.mean()) < 0.08
-    assert found == pytest.approx(float(ours.mean()), rel=0.08)
+    # PhiFlow's is one course of many.
+    assert found == pytest.approx(float(ours.mean()), abs=3 * float(ours.std()))
+    assert float(ours.std() / ours.mean()) < 0.06
