@@ -1,5 +1,6 @@
 """The simulator of smoke, compared with SciPy, with the group's action and with PhiFlow."""
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -221,3 +222,61 @@ def test_phiflow_is_asked_for_when_it_is_needed(monkeypatch: pytest.MonkeyPatch)
         next(phiflow_frames((0.0, 0.01), 0))
     with pytest.raises(MissingDependencyError, match="PhiFlow"):
         phiflow_versions()
+
+
+@pytest.fixture
+def phiflow() -> None:
+    pytest.importorskip("phi", reason="PhiFlow is not installed")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_steps_from_any_start_are_those_of_phiflow(phiflow: None) -> None:
+    # Fast enough that much of what is carried along comes from beyond the walls.
+    start = 4 * torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    start[0, :, 0], start[1, 0] = 0, 0
+    force = (0.05, 0.2)
+    simulator = SmokeSimulator(
+        torch.tensor([force]), torch.tensor([0]), size=16, start=start[None], dtype=torch.float64
+    )
+    for frame in islice(phiflow_frames(force, 0, size=16, start=start.numpy()), 12):
+        simulator.step()
+        assert frame.shape == (2, 16, 16)
+        assert frame.dtype == np.float32
+        # PhiFlow solves for the pressure up to 1e-5 of the divergence.
+        ours = simulator.velocity[0].numpy()
+        assert np.linalg.norm(frame - ours) < 3e-4 * np.linalg.norm(ours)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("side", range(4))
+def test_early_frames_are_those_of_phiflow(phiflow: None, side: int) -> None:
+    ours = simulated([5], [side], 25)[0]
+    reference = torch.from_numpy(np.stack(list(islice(phiflow_frames((5 * BUOYANCY[side]).tolist(), side), 25))))
+    error = (ours - reference).flatten(1).norm(dim=1) / ours.flatten(1).norm(dim=1)
+    assert error.max() < 1e-4
+    assert not reference[:, 0, :, 0].any()
+    assert not reference[:, 1, 0].any()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_late_frames_have_the_statistics_of_phiflow(phiflow: None) -> None:
+    strength, side, realisations = 36, 3, 24
+    force = strength * BUOYANCY[side]
+    # The flow starts as its own mirror image and loses that to rounding errors; PhiFlow's are of this size.
+    noise = 1e-6 * torch.randn(realisations, 2, 64, 64, generator=torch.Generator().manual_seed(1))
+    noise[:, 0, :, 0], noise[:, 1, 0] = 0, 0
+    simulator = SmokeSimulator(force.repeat(realisations, 1), torch.full((realisations,), side), start=noise)
+    squares = []
+    for frame in range(310):
+        simulator.step()
+        if frame >= 100:
+            squares.append(simulator.velocity.square().mean((1, 2, 3)))
+    ours = torch.stack(squares).mean(0).sqrt()
+    reference = np.stack(list(islice(phiflow_frames(force.tolist(), side), 310)))[100:]
+    found = float(np.sqrt(np.mean(reference**2)))
+    # PhiFlow's is one course of many.
+    assert found == pytest.approx(float(ours.mean()), abs=3 * float(ours.std()))
+    assert float(ours.std() / ours.mean()) < 0.06

@@ -340,7 +340,7 @@ def smoke_windows(
         splits: ``"separate"``: the first and the last windows of validation are left out, so that it shares no frame with
             training or the future test; ``"paper"``: all of them, so that late targets of training are early inputs of
             validation, and those of validation are of the future test.
-        strengths: of each run, such as `SmokeData.strengths`. Splits go by strength, so that with several runs of one
+        strengths: of each run, such as those of a `SmokeData`. Splits go by strength, so that with several runs of one
             strength these are all on the same side.
         domain: the strengths of the domain test.
         unused: strengths that are in no split; the paper leaves out 32.

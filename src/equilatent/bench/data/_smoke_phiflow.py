@@ -43,7 +43,8 @@ def phiflow_frames(
     velocity = flow.StaggeredGrid(0, flow.extrapolation.ZERO, **grid)
     if start is not None:
         faces = start.astype(np.float32)
-        u, v = (flow.tensor(part, flow.spatial("y,x")) for part in (faces[0, :, 1:], faces[1, 1:]))
+        # Only the faces inside, and x first, which is the order of the grid.
+        u, v = (flow.tensor(part.T, flow.spatial("x,y")) for part in (faces[0, :, 1:], faces[1, 1:]))
         velocity = velocity.with_values(flow.math.stack([u, v], flow.dual(vector="x,y")))
     acceleration = flow.tensor(list(force), flow.channel(vector="x,y"))
     # A rank deficiency of 0 is what lets the solver of a closed box converge.
