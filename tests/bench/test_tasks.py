@@ -99,7 +99,9 @@ CASES += [
     *(("frozen", "C4", name) for name in ("cnn", "exact", "thumbnail")),
 ]
 #: What there is not to be measured of a system: no equivariance is learned, or there is no latent.
-LACKING = {"control": ["test_equivariance"]} | dict.fromkeys(("zero", "persistence", "mlp"), ["latent_relative_error"])
+LACKING = {"control": ["test_equivariance"]} | {
+    name: ["latent_relative_error"] for name in ("zero", "persistence", "mlp")
+}
 
 
 def numbers(value: Any) -> list[float]:
@@ -226,9 +228,9 @@ def test_the_control_runs_for_all_epochs() -> None:
 
 def test_every_task_has_a_tiny_version() -> None:
     assert set(CATALOGUE) == set(WRITERS)
-    assert {(name, method) for name in ("mnist", "ddmnist", "smoke", "frozen") for method in CATALOGUE[name].systems} <= {
-        (name, method) for name, _, method in CASES
-    }
+    assert {
+        (name, method) for name in ("mnist", "ddmnist", "smoke", "frozen") for method in CATALOGUE[name].systems
+    } <= {(name, method) for name, _, method in CASES}
 
 
 @pytest.mark.parametrize("method", ["learned", "control"])

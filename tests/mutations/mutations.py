@@ -47,6 +47,7 @@ class Mutation:
 _EVALUATION, _SPLITS, _LOOP = "test_evaluation.py", "test_splits.py", "test_loop.py"
 _RUN, _CONFIG, _SWEEP, _RECORD = "test_run.py", "test_config.py", "test_sweep.py", "test_record.py"
 _DDMNIST, _TASKS = "test_ddmnist.py", "test_tasks.py"
+_FIELDS = "systems/test_field_predictors.py"
 _UPRIGHT = f"{_EVALUATION}::test_pairs_that_are_read_rightly_when_the_left_digit_is_upright"
 _HOWEVER = f"{_EVALUATION}::test_pairs_that_are_read_rightly_however_they_lie"
 _ERRORS = f"{_EVALUATION}::test_errors_of_equivariance_by_dense_matrices"
@@ -237,6 +238,45 @@ _TRAINING = (
         "loss = task + penalty",
         "loss = task",
         (f"{_DDMNIST}::test_other_systems_train_on_the_same_loss_with_their_penalty",),
+    ),
+    Mutation(
+        "the penalty of relaxed layers is squared",
+        "systems/penalised.py",
+        "_VARIATION * layer.variation()",
+        "(_VARIATION * layer.variation()) ** 2",
+        (f"{_FIELDS}::test_the_penalty_of_relaxed_steerable_layers_by_hand",),
+    ),
+    Mutation(
+        "the components of vectors are taken for each other",
+        "systems/field_predictors.py",
+        "components((1, 0))",
+        "components((0, 1))",
+        (
+            f"{_FIELDS}::test_channels_transform_as_vector_fields_do",
+            f"{_FIELDS}::test_they_are_exactly_equivariant",
+            f"{_FIELDS}::test_they_are_exactly_equivariant_once_the_relaxation_is_off",
+        ),
+    ),
+    Mutation(
+        "relaxed group convolutions leave the vectors of the elements as they are",
+        "systems/relaxed.py",
+        "sigma.matrix(group.elements) / group.order",
+        "sigma.matrix(0 * group.elements) / group.order",
+        (f"{_FIELDS}::test_group_convolutions_start_exactly_equivariant",),
+    ),
+    Mutation(
+        "the last layer is not in the penalty",
+        "systems/penalised.py",
+        '(*self.encoder.named_children(), ("head", self.head))',
+        "self.encoder.named_children()",
+        (f"{_FIELDS}::test_the_penalty_of_the_partial_network_counts_the_last_layer",),
+    ),
+    Mutation(
+        "a model with nothing to train is trained",
+        "harness/loop.py",
+        "if not any(weights.requires_grad for weights in system.model.parameters()):",
+        "if False:",
+        (f"{_FIELDS}::test_the_untrained_are_scored_by_the_task",),
     ),
     Mutation(
         "the two views of ours have each other's weight",

@@ -82,10 +82,10 @@ class RelaxedGroupConv2d(nn.Module):
             filters: Tensor = self.act(mixed.flatten(0, 1), elements.repeat_interleave(self.outputs))
             filters = filters.unflatten(0, (len(elements), self.outputs))
             if self.mean is None:
-                kernel: Tensor = filters.transpose(0, 1)
-                return kernel.flatten(0, 1)
-            vectors = filters.unflatten(1, (-1, self.mean.value.shape[-1]))
-            kernel = torch.einsum("gds,gns...->nd...", self.mean.value, vectors)
+                kernel = filters.transpose(0, 1)
+            else:
+                vectors = filters.unflatten(1, (-1, self.mean.value.shape[-1]))
+                kernel = torch.einsum("gds,gns...->nd...", self.mean.value, vectors)
             return kernel.flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -147,9 +147,9 @@ class RelaxedSteerableConv2d(nn.Module):
     def kernel(self) -> Tensor:
         """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, size]."""
         with torch.autocast(self.weight.device.type, enabled=False):
-            kernel: Tensor = torch.einsum("oibx,bsrx->osirx", self.weight, self.basis.value)
-            kernel = kernel.flatten(2, 3).flatten(0, 1)
-            return kernel.reshape(*kernel.shape[:2], self.size, self.size)
+            blocks: Tensor = torch.einsum("oibx,bsrx->osirx", self.weight, self.basis.value)
+            outputs, copies, channels = len(self.bias), *blocks.shape[2:4]
+            return blocks.reshape(outputs, copies * channels, self.size, self.size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x [B, inputs.dim, H, W]."""
