@@ -512,7 +512,7 @@ def test_default_splits_share_no_frame() -> None:
     for name, other in (("train", "validation"), ("validation", "future")):
         assert max(frame for _, frame in frames[name]) + 1 == min(frame for _, frame in frames[other])
     assert max(frame for _, frame in frames["future"]) == 280
-    assert sorted({start for _, start in windows["train"].tolist()}) == list(range(145))
+    assert sorted({start for _, start in windows["train"].tolist()}) == list(range(160))
 
 
 def test_splits_of_the_paper_are_its_own_and_overlap() -> None:
@@ -540,23 +540,23 @@ def test_both_splits_use_the_same_runs_and_tests() -> None:
     separate, paper = smoke_windows(), smoke_windows("paper")
     assert torch.equal(separate["future"], paper["future"])
     assert torch.equal(separate["domain"], paper["domain"])
-    for name in ("train", "validation"):
-        assert set(map(tuple, separate[name].tolist())) < set(map(tuple, paper[name].tolist()))
+    assert torch.equal(separate["train"], paper["train"])
+    assert set(map(tuple, separate["validation"].tolist())) < set(map(tuple, paper["validation"].tolist()))
 
 
 def test_first_training_windows_are_a_sample_of_all() -> None:
     first = smoke_windows()["train"][:300]
     assert torch.equal(first, smoke_windows()["train"][:300])
     assert len(first[:, 0].unique()) == 25
-    assert 60 < float(first[:, 1].double().mean()) < 84
+    assert 68 < float(first[:, 1].double().mean()) < 91
 
 
 def test_windows_follow_their_lengths() -> None:
     windows = smoke_windows(ends=(40, 60, 70), domain_end=5, inputs=4, trained=3, tested=8, frames=83)
     starts = {name: sorted({start for _, start in part.tolist()}) for name, part in windows.items()}
-    # Inputs and targets are 7 frames long: windows from 34 on would reach frame 42, the first of validation.
-    assert starts["train"] == list(range(34))
-    assert starts["validation"] == list(range(40, 54))
+    # Inputs and targets are 7 frames long: those of the last training window end at frame 47, the first of validation is 48.
+    assert starts["train"] == list(range(40))
+    assert starts["validation"] == list(range(46, 54))
     assert starts["future"] == list(range(60, 70))
     assert starts["domain"] == list(range(5))
     with pytest.raises(DataError, match="needs 83 frames; there are 82"):
@@ -577,7 +577,7 @@ def test_impossible_windows_are_refused() -> None:
         ({"domain": [32]}, r"not unused"),
         ({"ends": (160, 160, 250)}, "ends increase"),
         ({"inputs": 0}, "at least 1"),
-        ({"ends": (15, 200, 250)}, "none for train with 25 runs"),
+        ({"ends": (160, 190, 250)}, "none for validation with 25 runs"),
         ({"strengths": [1.0, 2.0], "domain": []}, "none for domain"),
         ({"tested": 60}, "needs 321 frames; there are 309"),
     ):
