@@ -40,6 +40,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smoke, "smoke_windows", lambda *_, **__: dict(WINDOWS))
     monkeypatch.setattr(smoke, "_MEASURED", (10,))
     monkeypatch.setattr(smoke, "_STARTS", (5, 9))
+    monkeypatch.setattr(smoke, "_EVERY", 1)
+    monkeypatch.setattr(smoke, "simulations", lambda _, course: faster(growing(), 1 + course))
     monkeypatch.setattr(smoke, "_BACKGROUNDS", {"0 %": 0.0, "50 %": 0.5})
     simulation_error.cache_clear()
 
@@ -51,6 +53,10 @@ def growing() -> SmokeData:
     times, speeds = torch.arange(309.0).double(), 0.01 * torch.arange(1.0, 4.0).double()
     velocity = (speeds[:, None] * times)[:, :, None, None, None] * pattern
     return SmokeData(velocity.float(), torch.arange(1.0, 4.0).double(), torch.tensor([0, 1, 2]), {"files": {}})
+
+
+def faster(data: SmokeData, times: float) -> SmokeData:
+    return dataclasses.replace(data, velocity=times * data.velocity)
 
 
 def make(data: SmokeData | None = None, **fields: Any) -> tuple[SmokeProblem, System]:
@@ -188,6 +194,12 @@ def test_errors_of_a_model_that_repeats_the_last_frame() -> None:
     assert found["future_rmse"] == pytest.approx(math.sqrt(mean * squares.mean()), rel=1e-4)
     assert found["domain_rmse"] == pytest.approx(size(2) * math.sqrt(squares.mean()), rel=1e-4)
     assert found["domain_by_step"]["step 5"] == pytest.approx(5 * size(2), rel=1e-4)
+    expected = math.sqrt(mean * squares.mean())
+    assert found["future_by_course"] == {
+        "in the data": pytest.approx(expected, rel=1e-4),
+        "mean of others": pytest.approx(3 * expected, rel=1e-4),  # which grow 2, 3 and 4 times as fast
+        "their deviation": pytest.approx(expected, rel=1e-4),
+    }
     assert found["future_by_step"]["step 20"] == pytest.approx(20 * math.sqrt(mean), rel=1e-4)
     validation = problem.evaluate(PERSISTENT, "validation")
     assert validation == {"rmse": pytest.approx(math.sqrt(mean * np.mean(np.arange(1, 7) ** 2)), rel=1e-4)}

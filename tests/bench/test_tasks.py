@@ -75,10 +75,10 @@ def write_smoke(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = torch.from_numpy(RNG.normal(size=(1, 309, 2, 32, 32)).astype(np.float32))
     files = {"smoke.npy": {"digest": "sha256:0", "verified": True}}
     data = SmokeData(frames.expand(36, -1, -1, -1, -1), torch.arange(1.0, 37.0), torch.arange(36) % 4, {"files": files})
-    monkeypatch.setattr(smoke, "simulations", lambda _: data)
+    monkeypatch.setattr(smoke, "simulations", lambda *_: data)
     windows = {name: part[:20] for name, part in smoke_windows().items()}
     monkeypatch.setattr(smoke, "smoke_windows", lambda *_, **__: dict(windows))
-    for name, value in {"_MEASURED": (10,), "_STARTS": (3,), "_BACKGROUNDS": {"0 %": 0.0}}.items():
+    for name, value in {"_MEASURED": (10,), "_STARTS": (3,), "_EVERY": 4, "_BACKGROUNDS": {"0 %": 0.0}}.items():
         monkeypatch.setattr(smoke, name, value)
 
 
