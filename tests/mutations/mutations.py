@@ -46,7 +46,7 @@ class Mutation:
 
 _EVALUATION, _SPLITS, _LOOP = "test_evaluation.py", "test_splits.py", "test_loop.py"
 _RUN, _CONFIG, _SWEEP, _RECORD = "test_run.py", "test_config.py", "test_sweep.py", "test_record.py"
-_DDMNIST, _TASKS = "test_ddmnist.py", "test_tasks.py"
+_DDMNIST, _SMOKE, _TASKS = "test_ddmnist.py", "test_smoke.py", "test_tasks.py"
 _FIELDS = "systems/test_field_predictors.py"
 _UPRIGHT = f"{_EVALUATION}::test_pairs_that_are_read_rightly_when_the_left_digit_is_upright"
 _HOWEVER = f"{_EVALUATION}::test_pairs_that_are_read_rightly_however_they_lie"
@@ -568,7 +568,89 @@ _HARNESS = (
     ),
 )
 #: All of them.
-MUTATIONS = (*_EVALUATIONS, *_TRAINING, *_HARNESS)
+_SMOKES = (
+    Mutation(
+        "vectors of smoke turn the other way round than their grid",
+        "tasks/smoke.py",
+        'if sign == "right":',
+        'if sign != "right":',
+        (f"{_SMOKE}::test_the_right_sign_turns_a_flow_and_the_reversed_one_turns_it_round",),
+    ),
+    Mutation(
+        "the future test is the domain test",
+        "tasks/smoke.py",
+        "self._errors(model, self.velocity, self.starts[name], TESTED)",
+        'self._errors(model, self.velocity, self.starts["domain"], TESTED)',
+        (f"{_SMOKE}::test_errors_of_a_model_that_repeats_the_last_frame",),
+    ),
+    Mutation(
+        "smoke is validated on training windows",
+        "tasks/smoke.py",
+        'self._errors(model, self.velocity, self.starts["validation"], TRAINED)',
+        'self._errors(model, self.velocity, self.starts["train"], TESTED)',
+        (f"{_SMOKE}::test_errors_of_a_model_that_repeats_the_last_frame",),
+    ),
+    Mutation(
+        "a roll-out sees true frames",
+        "tasks/smoke.py",
+        "        x = torch.cat([x[:, 2:], frames[-1]], 1)\n",
+        "        x = torch.cat([x[:, 2:], x[:, -2:]], 1)\n",
+        (f"{_SMOKE}::test_a_roll_out_goes_on_from_its_own_frames",),
+    ),
+    Mutation(
+        "the first frames of a window are those that are left out",
+        "tasks/smoke.py",
+        "torch.arange(SMOKE_SKIPPED, SMOKE_SKIPPED + FRAMES + steps,",
+        "torch.arange(0, FRAMES + steps,",
+        (f"{_SMOKE}::test_batches_are_ten_frames_and_the_six_after_them",),
+    ),
+    Mutation(
+        "only the first frame of a roll-out is trained on",
+        "tasks/smoke.py",
+        "return (TRAINED - 1) * F.mse_loss(frames, y[:, 2:])",
+        "return 0 * F.mse_loss(frames, y[:, 2:])",
+        (
+            f"{_SMOKE}::test_the_cnn_is_trained_on_whole_roll_outs",
+            f"{_SMOKE}::test_ours_pairs_the_first_frame_and_rolls_out_the_plain_one",
+        ),
+    ),
+    Mutation(
+        "augmented roll-outs are not transformed",
+        "systems/augmented.py",
+        "if not problem.transformed:",
+        "if problem.transformed:",
+        (f"{_SMOKE}::test_the_cnn_is_trained_on_whole_roll_outs",),
+    ),
+    Mutation(
+        "the error of the simulation is that of the one without the force",
+        "tasks/smoke.py",
+        "(directions[0] + background * directions[(sides + turn) % 4])",
+        "(directions[0] + background * directions[sides % 4])",
+        (f"{_SMOKE}::test_a_force_that_does_not_turn_breaks_the_simulation_by_as_much_as_a_brute_force_says",),
+    ),
+    Mutation(
+        "other courses of the flow are the one in the data",
+        "tasks/smoke.py",
+        "self._field(simulations(self.config, course))",
+        "self._field(simulations(self.config, 0))",
+        (f"{_SMOKE}::test_errors_of_a_model_that_repeats_the_last_frame",),
+    ),
+    Mutation(
+        "validation windows of smoke overlap with training targets",
+        "data/_smoke.py",
+        "range(ends[0] + spared, ends[1] - spared)",
+        "range(ends[0], ends[1] - spared)",
+        ("data/test_smoke.py::test_default_splits_share_no_frame",),
+    ),
+    Mutation(
+        "the strengths of the domain test are trained on",
+        "data/_smoke.py",
+        "trains = [run for run, strength in enumerate(of_run) if strength not in held | left]",
+        "trains = [run for run, strength in enumerate(of_run) if strength not in left]",
+        ("data/test_smoke.py::test_balanced_sets_are_split_by_strength",),
+    ),
+)
+MUTATIONS = (*_EVALUATIONS, *_TRAINING, *_SMOKES, *_HARNESS)
 
 
 def check(mutation: Mutation, source: Path = ROOT / "src") -> Path:
