@@ -27,7 +27,7 @@ __all__ = ["PAGES", "RESULTS", "keep", "main", "rendered", "slim", "write_pages"
 
 #: The pages with the tables, and the folder of the records: `experiments` inside, and `superseded` those of a protocol that
 #: is not a task's own any more.
-PAGES = (Path("docs/experiments.md"), Path("docs/ddmnist.md"))
+PAGES = (Path("docs/experiments.md"), Path("docs/ddmnist.md"), Path("docs/smoke.md"))
 RESULTS = Path("results")
 
 
