@@ -370,6 +370,23 @@ def test_the_order_of_channels_in_memory_does_not_matter(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", STEERABLE)
+def test_channels_that_come_last_in_memory_stay_last(kind: str) -> None:
+    model = network(kind).to(memory_format=torch.channels_last)
+    formats: list[bool] = []
+    for layer in model.modules():
+        if isinstance(layer, nn.ReLU):
+            layer.register_forward_hook(
+                lambda *given: (
+                    formats.append(given[2].is_contiguous(memory_format=torch.channels_last))
+                    if given[2].ndim == 4
+                    else None
+                )
+            )
+    model(field().float().contiguous(memory_format=torch.channels_last))
+    assert formats == [True] * 4
+
+
+@pytest.mark.parametrize("kind", STEERABLE)
 def test_networks_of_layers_have_the_latent_in_the_middle(kind: str) -> None:
     model, x = network(kind), field().float()
     assert isinstance(model, SteerableNetwork)

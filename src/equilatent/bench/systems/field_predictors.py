@@ -83,6 +83,8 @@ class LiftedEncoder(nn.Module):
         """The latent of frames [B, 2·frames, H, W]."""
         local = self.before(x)
         everywhere = self.lift(x)[:, :, None, None].expand(-1, -1, *local.shape[2:])
+        # Joined to an expanded tensor, which has no memory format, channels that come last in memory would no longer do so.
+        everywhere = everywhere.contiguous(memory_format=torch.channels_last)
         latent: Tensor = self.after(torch.cat([local, everywhere], 1))
         return latent
 
