@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from equilatent.bench.harness.config import digest_of
+from equilatent.bench.harness.config import RunConfig, digest_of
 from equilatent.bench.harness.record import read_record
 from equilatent.bench.harness.task import Task
 from equilatent.errors import EquilatentError
@@ -30,11 +30,11 @@ def load(folders: Iterable[str | Path], tasks: Mapping[str, Task]) -> pd.DataFra
     """Finished runs, a row each, in the order of the tasks, groups, budgets and systems.
 
     The columns are ``task``, ``system``, ``group``, ``seed``, ``protocol``, ``digest``; ``changes``, the fields that differ
-    from the defaults of the system, as text, but for those in ``budget``; ``name``, the system with its changes, and its
-    data where those of one budget differ; the final numbers, those in mappings and lists under dotted names such as
-    ``eigenvalue_counts.r.0``; every field as ``config.…``; ``commit``, ``version.…``, ``machine.…``, ``seconds``,
-    ``peak_memory``, ``selected.…``, ``data.…`` (``data.digest`` tells data apart) and ``path``, the file of the record.
-    What a run lacks is missing.
+    from the defaults of the system, as text, but for those in ``budget``; ``budget``, the settings of the task, and what is
+    less than the default budget; ``name``, the system with its changes, and its data where those of one budget differ; the
+    final numbers, those in mappings and lists under dotted names such as ``eigenvalue_counts.r.0``; every field as
+    ``config.…``; ``commit``, ``version.…``, ``machine.…``, ``seconds``, ``peak_memory``, ``selected.…``, ``data.…``
+    (``data.digest`` tells data apart) and ``path``, the file of the record. What a run lacks is missing.
 
     Args:
         folders: run folders, folders of these, records, or folders of records; a folder may hold several kinds.
@@ -88,14 +88,19 @@ def config_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """The fields of a configuration, other than method and group, that differ from the defaults of these two."""
-    chosen = {name: config[name] for name in ("method", "group")}
-    defaults = task.config(**chosen).resolved().identity
+    """The fields of a configuration, other than method, group and settings, that differ from the defaults of these."""
+    defaults = _defaults(config, task).identity
     return {
         name: value
         for name, value in config.items()
         if (value != defaults[name] if name in defaults else value is not None)
     }
+
+
+def _defaults(config: Mapping[str, Any], task: Task) -> RunConfig:
+    """The configuration that differs from the default in the method, the group and the settings of the task alone."""
+    chosen = {name: config[name] for name in ("method", "group", *task.settings) if name in config}
+    return task.config(**chosen).resolved()
 
 
 def command(config: Mapping[str, Any], task: Task, seeds: Iterable[int]) -> str:
@@ -108,7 +113,9 @@ def command(config: Mapping[str, Any], task: Task, seeds: Iterable[int]) -> str:
     """
     words = ["equilatent run", task.name, "--method", config["method"], "--group", config["group"]]
     words += ["--seed", _ranges(sorted(seeds))]
-    for name, value in changes(config, task).items():
+    usual = task.config().identity
+    settings = {name: config[name] for name in task.settings if name in config and config[name] != usual[name]}
+    for name, value in {**settings, **changes(config, task)}.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option if value else f'no-{option}'}")
@@ -158,8 +165,9 @@ def _row(path: Path, record: Mapping[str, Any], tasks: Mapping[str, Task]) -> di
     first = task.quantities[0].name
     if not any(name == first or name.startswith(f"{first}.") for name in numbers):
         numbers[first] = None  # what runs are compared by is always a column
-    changed = changes(config, task)
-    budget = {name: changed[name] for name in task.budget if name in changed and _is_less(name, changed[name], task)}
+    changed, usual = changes(config, task), _defaults(config, task)
+    less = [name for name in task.budget if name in changed and _is_less(changed[name], getattr(usual, name))]
+    budget = {name: config[name] for name in (*task.settings, *less) if name in config}
     text = _words({name: value for name, value in changed.items() if name not in budget})
     data = json.dumps(record["data"], sort_keys=True)
     return {
@@ -211,9 +219,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_less(name: str, value: Any, task: Task) -> bool:
+def _is_less(value: Any, default: Any) -> bool:
     """Whether this is a smaller budget than the default, or than no bound."""
-    default = getattr(task.config(), name)
     return value is not None and (default is None or value < default)
 
 

@@ -388,6 +388,7 @@ FROZEN = Task(
     criterion="error",
     baseline="cnn",
     budget=("limit", "epochs", "batch"),
+    settings=("dataset", "jitter"),
     controls=(
         Control("the same training without the latent term", "ours", {"strength": 0.0}),
         Control("without decorrelation", "ours", {"decorrelation": 0.0}),
