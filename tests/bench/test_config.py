@@ -21,7 +21,8 @@ from equilatent.bench.harness.run import problems, run, run_folder
 from equilatent.bench.tasks.ddmnist import DdmnistConfig
 from equilatent.errors import EquilatentError
 
-RECORDS = sorted((Path(__file__).parents[2] / "results" / "experiments").glob("*.json"))
+RESULTS = Path(__file__).parents[2] / "results"
+RECORDS = sorted([*(RESULTS / "experiments").glob("*.json"), *(RESULTS / "superseded").rglob("*.json")])
 CONFIGS = {name: task.config for name, task in CATALOGUE.items()}
 
 
@@ -279,4 +280,5 @@ def test_systems_are_offered_where_they_can_be_built() -> None:
         "mnist": learned,
         "cifar10": learned,
         "ddmnist": others,
+        "frozen": ["cnn", "ours", "exact", "thumbnail"],
     }

@@ -483,12 +483,12 @@ def test_parameters_of_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert given["array_parallelism"] == 3
     with pytest.raises(EquilatentError, match=r"--slurm partition =gpu should be NAME=VALUE"):
         slurm_executor(["partition", "=gpu", "x=1"], tmp_path)
-    with pytest.raises(EquilatentError, match=r"--slurm cannot be used so: .*colour"):
+    with pytest.raises(EquilatentError, match=r"--slurm: submitit refuses these parameters: .*colour"):
         slurm_executor(["colour=red"], tmp_path)
 
 
 def test_machine_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     submitit = pytest.importorskip("submitit")
     monkeypatch.setattr(submitit.SlurmExecutor, "affinity", classmethod(lambda _: -1))
-    with pytest.raises(EquilatentError, match="--slurm cannot be used so"):
+    with pytest.raises(EquilatentError, match=r"--slurm: submitit refuses these parameters: .*srun"):
         slurm_executor(["partition=gpu"], tmp_path)

@@ -299,8 +299,8 @@ _TRAINING = (
     Mutation(
         "the two views of ours have each other's weight",
         "systems/latent_term.py",
-        "Task(1 - config.shifted_weight),\n            TransformedTask(config.shifted_weight),",
-        "Task(config.shifted_weight),\n            TransformedTask(1 - config.shifted_weight),",
+        "Task(1 - config.shifted_weight),\n        TransformedTask(config.shifted_weight),",
+        "Task(config.shifted_weight),\n        TransformedTask(1 - config.shifted_weight),",
         (f"{_DDMNIST}::test_what_the_configuration_asks_for_is_in_the_loss_of_ours",),
     ),
     Mutation(

@@ -169,7 +169,7 @@ def test_a_damaged_record_stops_the_pages(
 def test_the_documentation_shows_the_records(pages: ModuleType, blocks: ModuleType) -> None:
     documents = [ROOT / page for page in pages.PAGES]
     names = {name for page in documents for name in blocks.blocks(page.read_text("utf-8"))}
-    assert {name.removesuffix("_superseded") for name in names} == set(CATALOGUE)
+    assert {name.removesuffix("_superseded") for name in names} <= set(CATALOGUE)
     texts, drawings = pages.rendered(documents, ROOT / "results")
     for page in documents:
         assert texts[page] == page.read_text("utf-8"), "run python -m tools.pages"
