@@ -280,6 +280,18 @@ def test_the_archive_loads_completely(archive: pd.DataFrame) -> None:
     assert archive.attrs["left_out"] == {}
 
 
+def test_the_records_of_frozen_encoders_load_and_are_of_one_committed_state() -> None:
+    files = sorted((ROOT / "results" / "frozen").glob("*.json"))
+    runs = load(ROOT / "results" / "frozen")
+    assert len(runs) == len(files) > 0 and runs.attrs["left_out"] == {}
+    assert set(runs["task"]) == {"frozen"} and set(runs["group"]) == {"D4"} and set(runs["seed"]) <= {0, 1, 2}
+    assert all(path.endswith(f"-{digest}.json") for path, digest in zip(runs["path"], runs["digest"], strict=True))
+    (commit,) = set(runs["commit"])
+    assert len(commit) == 40  # no changes besides
+    shares = [f"{way}_{key}" for way in ("rho", "maps", "passes") for key in ("search_1", "search_10", "pose", "head")]
+    assert runs[shares].ge(0).all(axis=None) and runs[shares].le(1).all(axis=None)
+
+
 def test_digests_are_those_that_the_runs_had(archive: pd.DataFrame) -> None:
     for path, digest in zip(archive["path"], archive["digest"], strict=True):
         assert path.endswith(f"-{digest}.json"), path

@@ -395,7 +395,7 @@ FROZEN = Task(
         Control("consistent outputs instead", "ours", {"strength": 0.0, "consistency": 0.3}),
         Control("an invariant latent", "ours", {"latent": "trivial"}),
         Control("a wrong representation", "ours", {"latent": "wrong"}),
-        Control("an exactly equivariant encoder", "exact"),
+        Control("an exactly equivariant encoder", "exact", {"decorrelation": 1.0}),
         Control("no encoder", "thumbnail"),
     ),
 )
