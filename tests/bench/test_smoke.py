@@ -2,8 +2,10 @@
 
 import dataclasses
 import io
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from equilatent.bench.data import SmokeData, SmokeSimulator, centred, smoke_bala
 from equilatent.bench.harness.run import problems
 from equilatent.bench.harness.system import System
 from equilatent.bench.results.figures import as_gif, as_svgs
-from equilatent.bench.results.frame import changes, command
+from equilatent.bench.results.frame import changes, command, load
+from equilatent.bench.results.page import blocks_of
 from equilatent.bench.tasks import smoke
 from equilatent.bench.tasks.smoke import SmokeConfig, SmokeProblem, field_action, roll_out, simulation_error
 
@@ -332,11 +335,42 @@ def test_figures() -> None:
             assert (picture.format, getattr(picture, "n_frames", 1)) == ("GIF", frames)
 
 
-def test_a_budget_with_a_name_stands_by_itself_and_brings_its_settings() -> None:
-    full = dataclasses.asdict(SmokeConfig(method="cnn", size="full", rate=0.002).resolved())
-    full = {name: full[name] for name in SmokeConfig(method="cnn").resolved().identity}
-    assert changes(full, SMOKE) == {"size": "full", "rate": 0.002}
+def test_a_size_stands_by_itself_and_brings_its_settings() -> None:
+    full = SmokeConfig(method="cnn", size="full", rate=0.002).resolved().identity
+    assert changes(full, SMOKE) == {"rate": 0.002}
     words = command(full, SMOKE, [0])
     assert "--size full" in words
     assert "--rate 0.002" in words
     assert "--epochs" not in words
+
+
+def test_the_papers_numbers_are_beside_the_default_size(tmp_path: Path) -> None:
+    problem, system = make(method="persistence")
+    final = {**problem.evaluate(system.model, "test"), "parameters": 0, "epochs": 1, "best_epoch": 0}
+    for size in ("small", "full"):
+        config = SmokeConfig(method="persistence", size=size).resolved().identity
+        record = {
+            "schema": 2,
+            "experiment": "smoke",
+            **{name: config[name] for name in ("method", "group")},
+            "seed": 0,
+            "protocol": 1,
+            "config": config,
+            "commit": "0" * 40,
+            "versions": {"torch": "2"},
+            "machine": {"processor": "one", "cores": 1},
+            "selected": {"epoch": 0, "rmse": 1.0},
+            "final": final,
+            "seconds": 1.0,
+            "data": {"source": "here", "files": {}},
+            "curve": [{"epoch": 0.0, "val/rmse": 1.0}],
+            "peak_memory": 1,
+        }
+        (tmp_path / f"{size}.json").write_text(json.dumps(record))
+    runs = load([tmp_path], {"smoke": SMOKE})
+    assert runs.attrs["left_out"] == {}
+    blocks = list(blocks_of(runs, SMOKE))
+    headings = [block.content for block in blocks if block.kind == "heading"]
+    assert headings == ["Size = full, runs = paper, background = 0.0", "Size = small, runs = paper, background = 0.0"]
+    compared = [block for block in blocks if block.kind == "table" and block.title.startswith("Rmse, future")]
+    assert [list(block.content.columns) for block in compared] == [["C4"], ["C4", "C4, paper"]]

@@ -14,12 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from equilatent.bench.harness.config import digest_of
+from equilatent.bench.harness.config import RunConfig, digest_of
 from equilatent.bench.harness.record import read_record
 from equilatent.bench.harness.task import Task
 from equilatent.errors import EquilatentError
 
-__all__ = ["changes", "command", "config_of", "load"]
+__all__ = ["changes", "command", "config_of", "load", "usual_budget"]
 
 #: Columns that every frame has.
 _KEYS = ("task", "system", "group", "seed", "protocol", "digest", "changes", "budget", "name")
@@ -30,11 +30,11 @@ def load(folders: Iterable[str | Path], tasks: Mapping[str, Task]) -> pd.DataFra
     """Finished runs, a row each, in the order of the tasks, groups, budgets and systems.
 
     The columns are ``task``, ``system``, ``group``, ``seed``, ``protocol``, ``digest``; ``changes``, the fields that differ
-    from the defaults of the system, as text, but for those in ``budget``; ``name``, the system with its changes, and its
-    data where those of one budget differ; the final numbers, those in mappings and lists under dotted names such as
-    ``eigenvalue_counts.r.0``; every field as ``config.…``; ``commit``, ``version.…``, ``machine.…``, ``seconds``,
-    ``peak_memory``, ``selected.…``, ``data.…`` (``data.digest`` tells data apart) and ``path``, the file of the record.
-    What a run lacks is missing.
+    from the defaults of the system, as text, but for those in ``budget``; ``budget``, the settings of the task, and what is
+    less than the default budget; ``name``, the system with its changes, and its data where those of one budget differ; the
+    final numbers, those in mappings and lists under dotted names such as ``eigenvalue_counts.r.0``; every field as
+    ``config.…``; ``commit``, ``version.…``, ``machine.…``, ``seconds``, ``peak_memory``, ``selected.…``, ``data.…``
+    (``data.digest`` tells data apart) and ``path``, the file of the record. What a run lacks is missing.
 
     Args:
         folders: run folders, folders of these, records, or folders of records; a folder may hold several kinds.
@@ -88,19 +88,25 @@ def config_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """The fields of a configuration, other than method and group, that differ from the defaults of these two.
-
-    A budget that has a name brings defaults of its own.
-    """
-    chosen = {name: config[name] for name in ("method", "group")}
-    named = {name: config[name] for name in task.budget if isinstance(config.get(name), str)}
-    defaults = task.config(**chosen, **named).resolved().identity
-    defaults |= {name: getattr(task.config(), name) for name in named}
+    """The fields of a configuration, other than method, group and settings, that differ from the defaults of these."""
+    defaults = _defaults(config, task).identity
     return {
         name: value
         for name, value in config.items()
         if (value != defaults[name] if name in defaults else value is not None)
     }
+
+
+def usual_budget(task: Task) -> str:
+    """The budget, as the frame tells it, of runs of a task on its default settings and the whole budget."""
+    usual = task.config()
+    return _words({name: getattr(usual, name) for name in task.settings})
+
+
+def _defaults(config: Mapping[str, Any], task: Task) -> RunConfig:
+    """The configuration that differs from the default in the method, the group and the settings of the task alone."""
+    chosen = {name: config[name] for name in ("method", "group", *task.settings) if name in config}
+    return task.config(**chosen).resolved()
 
 
 def command(config: Mapping[str, Any], task: Task, seeds: Iterable[int]) -> str:
@@ -113,7 +119,9 @@ def command(config: Mapping[str, Any], task: Task, seeds: Iterable[int]) -> str:
     """
     words = ["equilatent run", task.name, "--method", config["method"], "--group", config["group"]]
     words += ["--seed", _ranges(sorted(seeds))]
-    for name, value in changes(config, task).items():
+    usual = task.config().identity
+    settings = {name: config[name] for name in task.settings if name in config and config[name] != usual[name]}
+    for name, value in {**settings, **changes(config, task)}.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option if value else f'no-{option}'}")
@@ -163,8 +171,9 @@ def _row(path: Path, record: Mapping[str, Any], tasks: Mapping[str, Task]) -> di
     first = task.quantities[0].name
     if not any(name == first or name.startswith(f"{first}.") for name in numbers):
         numbers[first] = None  # what runs are compared by is always a column
-    changed = changes(config, task)
-    budget = {name: changed[name] for name in task.budget if name in changed and _is_another(name, changed[name], task)}
+    changed, usual = changes(config, task), _defaults(config, task)
+    less = [name for name in task.budget if name in changed and _is_less(changed[name], getattr(usual, name))]
+    budget = {name: config[name] for name in (*task.settings, *less) if name in config}
     text = _words({name: value for name, value in changed.items() if name not in budget})
     data = json.dumps(record["data"], sort_keys=True)
     return {
@@ -201,8 +210,7 @@ def _of_another_kind(config: Mapping[str, Any], numbers: Mapping[str, Any], task
     wrong = [
         f"{name} of its configuration is {value!r}"
         for name, value in config.items()
-        if value is not None and not _is_number(value)
-        if _is_number(defaults.get(name)) or (name in task.budget and not isinstance(defaults[name], str))
+        if (_is_number(defaults.get(name)) or name in task.budget) and value is not None and not _is_number(value)
     ]
     known = [quantity.name for quantity in (*task.quantities, *task.details)] + [*task.by_element, *task.by_layer]
     for name, value in numbers.items():
@@ -217,10 +225,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_another(name: str, value: Any, task: Task) -> bool:
-    """Whether this is a budget with another name, or a smaller one than the default, or than no bound."""
-    default = getattr(task.config(), name)
-    return value is not None and (default is None or isinstance(default, str) or value < default)
+def _is_less(value: Any, default: Any) -> bool:
+    """Whether this is a smaller budget than the default, or than no bound."""
+    return value is not None and (default is None or value < default)
 
 
 def _flat(values: Any, prefix: str = "") -> dict[str, Any]:

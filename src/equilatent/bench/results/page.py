@@ -16,6 +16,7 @@ import pandas as pd
 
 from equilatent.bench.harness.task import Drawing, Task
 from equilatent.bench.results import figures, tables
+from equilatent.bench.results.frame import usual_budget
 
 __all__ = ["Block", "as_markdown", "as_page", "blocks_of", "portraits_of"]
 
@@ -49,7 +50,7 @@ def blocks_of(runs: pd.DataFrame, task: Task) -> Iterator[Block]:
         if stand_ins := _said(part, "data.stand_in"):
             yield Block("text", f"Not on the whole of the paper's data: {stand_ins}.")
         shown = [] if superseded else [("Controls that are still to be run", tables.control_table(controls))]
-        yield from _tables(_comparison(beside, task, budget) + shown)
+        yield from _tables(_comparison(beside, task, "" if budget == usual_budget(task) else budget) + shown)
         drawings = [*(figures.scatters(beside, task) if task.baseline else ()), *figures.by_element(beside, task)]
         for drawing in drawings:
             where = [task.name, f"protocol-{protocol}" if superseded else "", budget, drawing.name]

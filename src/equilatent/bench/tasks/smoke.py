@@ -471,7 +471,8 @@ SMOKE = Task(
     ),
     criterion="rmse",
     baseline="cnn",
-    budget=("limit", "epochs", "batch", "size"),
+    budget=("limit", "epochs", "batch"),
+    settings=("size", "runs", "background"),
     controls=(
         Control("the same training without the latent term", "ours", {"strength": 0.0}),
         Control("no augmentation", "plain"),
