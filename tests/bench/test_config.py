@@ -180,12 +180,8 @@ def test_a_run_is_found_again_when_its_configuration_has_a_field_more(tmp_path: 
 
 
 def test_what_a_record_says_is_not_filled_over() -> None:
-    assert Later.filled({"size": 9, "shape": "round"}) | {"schedule": "", "compile": ""} == {
-        "size": 9,
-        "shape": "round",
-        "schedule": "",
-        "compile": "",
-    }
+    came_later = dict.fromkeys(("schedule", "weight_decay", "compile"), "")
+    assert Later.filled({"size": 9, "shape": "round"}) | came_later == {"size": 9, "shape": "round", **came_later}
     assert not CIRCUMSTANCES & set(Later.filled({}))
 
 
@@ -193,7 +189,8 @@ def test_schedule_and_compilation_tell_runs_apart() -> None:
     config = ToyConfig()
     assert len({digest(config), digest(replace(config, schedule="cosine")), digest(replace(config, compile=True))}) == 3
     # Both came later: at what held before they leave no trace.
-    plain = {name: value for name, value in config.identity.items() if name not in ("schedule", "compile")}
+    later = ("schedule", "weight_decay", "compile")
+    plain = {name: value for name, value in config.identity.items() if name not in later}
     assert digest_of(ToyConfig, plain, 1) == digest(config)
 
 
@@ -280,5 +277,9 @@ def test_systems_are_offered_where_they_can_be_built() -> None:
         "mnist": learned,
         "cifar10": learned,
         "ddmnist": others,
+        "smoke": [
+            *("zero", "persistence", "mlp", "plain", "cnn", "e2cnn"),
+            *("rpp", "lift", "rgroup", "rsteer", "pscnn", "ours"),
+        ],
         "frozen": ["cnn", "ours", "exact", "thumbnail"],
     }

@@ -61,7 +61,7 @@ def make(data: ImageData, **fields: Any) -> tuple[FrozenProblem, System]:
     assert problems(FROZEN, config) == []
     problem = FrozenProblem(config, CPU, data)
     system = FROZEN.systems[config.method](problem, FROZEN.architecture(config), config, 0)
-    problem.latent = system.latent
+    problem.latent = system.latent or problem.latent
     return problem, system
 
 
