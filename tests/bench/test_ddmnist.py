@@ -15,6 +15,7 @@ from equilatent.bench.data import WINDOWS, ImageData, digit_pairs
 from equilatent.bench.harness.run import problems
 from equilatent.bench.harness.system import System
 from equilatent.bench.latents import latent_action
+from equilatent.bench.results.frame import changes
 from equilatent.bench.tasks import ddmnist
 from equilatent.bench.tasks.ddmnist import DdmnistConfig, DdmnistProblem
 from equilatent.errors import DataError
@@ -265,7 +266,11 @@ def test_scnn_cannot_tell_a_mirror_of_the_whole_image(data: ImageData, monkeypat
 
 
 def test_published_settings() -> None:
-    rates = {(m, g): DdmnistConfig(method=m, group=g).resolved().rate for m in ("cnn", "ours") for g in DDMNIST.groups}
+    rates = {
+        (m, g): DdmnistConfig(method=m, group=g, rate=0.0).resolved().rate
+        for m in ("cnn", "ours")
+        for g in DDMNIST.groups
+    }
     assert rates == {
         ("cnn", "C4"): 0.0005,
         ("cnn", "D1"): 0.001,
@@ -277,6 +282,13 @@ def test_published_settings() -> None:
     assert [DdmnistConfig(group=g).resolved().strength for g in ("C4", "D1", "D4")] == [2, 1, 1]
     assert DdmnistConfig(strength=0.0).resolved().strength == 0
     assert DDMNIST.published["ours", "D4"]["test_accuracy"] == "0.868 (0.002)"
+
+
+def test_what_was_usual_under_the_first_protocol_is_no_change_there() -> None:
+    first = DdmnistConfig(method="cnn", group="D4", rate=0.0, schedule="constant").resolved().identity
+    assert changes(first, DDMNIST, 1) == {}
+    assert changes(first, DDMNIST) == {"rate": 0.0005, "schedule": "constant"}
+    assert changes(DdmnistConfig(method="cnn", group="D4").resolved().identity, DDMNIST) == {}
 
 
 @pytest.mark.parametrize("latent", ["regular", "trivial", "defining", "wrong"])

@@ -276,7 +276,7 @@ def archive() -> pd.DataFrame:
 
 def test_the_archive_loads_completely(archive: pd.DataFrame) -> None:
     files = [path for folder in ARCHIVE for path in folder.glob("*.json")]
-    assert len(archive) == len(files) == 136
+    assert len(archive) == len(files) >= 136
     assert archive.attrs["left_out"] == {}
 
 

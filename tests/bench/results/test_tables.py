@@ -343,4 +343,4 @@ def test_every_command_of_the_archive_makes_its_digest_again() -> None:
             same = f"`{digest_of(type(config), config.identity, CATALOGUE[name].protocol)}`" == digest
             assert same != command.startswith("at that commit: "), command
             again += same
-    assert again == 8
+    assert again >= 8

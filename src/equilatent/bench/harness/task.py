@@ -173,6 +173,7 @@ class Task:
         criterion: the number of the validation samples that selects the epoch, and the configuration in a sweep.
         better: which values of the criterion are better.
         protocol: counts changes after which runs are no longer comparable; it is part of what a run is.
+        usual: the defaults of fields that were others under an earlier protocol, by its number.
         baseline: the system that others are compared with.
         budget: fields of which less than the default is a smaller budget; only runs on one budget are compared.
         settings: fields that make another problem of it, such as the data set, and on which other defaults may depend; only
@@ -199,6 +200,7 @@ class Task:
     criterion: str = "loss"
     better: Better = "lower"
     protocol: int = 1
+    usual: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     baseline: str | None = None
     budget: Sequence[str] = ("limit",)
     settings: Sequence[str] = ()

@@ -87,9 +87,12 @@ def config_of(run: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def changes(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """The fields of a configuration, other than method, group and settings, that differ from the defaults of these."""
-    defaults = _defaults(config, task).identity
+def changes(config: Mapping[str, Any], task: Task, protocol: int | None = None) -> dict[str, Any]:
+    """The fields of a configuration, other than method, group and settings, that differ from the defaults of these.
+
+    The defaults are those of the given protocol, or of the task's own.
+    """
+    defaults = _defaults(config, task, protocol).identity
     return {
         name: value
         for name, value in config.items()
@@ -103,25 +106,27 @@ def usual_budget(task: Task) -> str:
     return _words({name: getattr(usual, name) for name in task.settings})
 
 
-def _defaults(config: Mapping[str, Any], task: Task) -> RunConfig:
+def _defaults(config: Mapping[str, Any], task: Task, protocol: int | None) -> RunConfig:
     """The configuration that differs from the default in the method, the group and the settings of the task alone."""
     chosen = {name: config[name] for name in ("method", "group", *task.settings) if name in config}
-    return task.config(**chosen).resolved()
+    usual = task.usual.get(protocol or task.protocol, {})
+    return task.config(**{**usual, **chosen}).resolved()
 
 
-def command(config: Mapping[str, Any], task: Task, seeds: Iterable[int]) -> str:
+def command(config: Mapping[str, Any], task: Task, seeds: Iterable[int], protocol: int | None = None) -> str:
     """The command that carries out runs of a configuration.
 
     Args:
         config: its fields.
         task: the task.
         seeds: of the runs.
+        protocol: on which it is carried out; by default the task's own.
     """
     words = ["equilatent run", task.name, "--method", config["method"], "--group", config["group"]]
     words += ["--seed", _ranges(sorted(seeds))]
     usual = task.config().identity
     settings = {name: config[name] for name in task.settings if name in config and config[name] != usual[name]}
-    for name, value in {**settings, **changes(config, task)}.items():
+    for name, value in {**settings, **changes(config, task, protocol)}.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option if value else f'no-{option}'}")
@@ -171,7 +176,8 @@ def _row(path: Path, record: Mapping[str, Any], tasks: Mapping[str, Task]) -> di
     first = task.quantities[0].name
     if not any(name == first or name.startswith(f"{first}.") for name in numbers):
         numbers[first] = None  # what runs are compared by is always a column
-    changed, usual = changes(config, task), _defaults(config, task)
+    protocol = record["protocol"]
+    changed, usual = changes(config, task, protocol), _defaults(config, task, protocol)
     less = [name for name in task.budget if name in changed and _is_less(changed[name], getattr(usual, name))]
     budget = {name: config[name] for name in (*task.settings, *less) if name in config}
     text = _words({name: value for name, value in changed.items() if name not in budget})

@@ -164,26 +164,27 @@ def with_controls(part: pd.DataFrame, runs: pd.DataFrame, task: Task) -> tuple[p
     """
     wanted, titles = [], dict.fromkeys(part["path"], "")
     for _, own in part[part["system"] == task.config().method].groupby(["group", "digest", "data.digest"], sort=False):
-        run = own.iloc[0]
-        for title, config in _controls_of(config_of(run), task).items():
-            digest = digest_of(task.config, config, int(run["protocol"]))
+        run, protocol = own.iloc[0], int(own["protocol"].iloc[0])
+        for title, config in _controls_of(config_of(run), task, protocol).items():
+            digest = digest_of(task.config, config, protocol)
             there = runs[(runs["digest"] == digest) & (runs["data.digest"] == run["data.digest"])]
             if title != task.baseline:
                 titles |= dict.fromkeys(there["path"], f" ({title})")
             seeds = sorted(set(own["seed"]) - set(there["seed"]))
             at = {"group": run["group"], "beside": run["digest"], "title": title, "digest": digest, "seeds": seeds}
-            wanted.append(at | {"data.digest": run["data.digest"], "command": command(config, task, seeds)})
+            wanted.append(at | {"data.digest": run["data.digest"], "command": command(config, task, seeds, protocol)})
     beside = runs[runs["path"].isin(titles)]
     columns = ["group", "beside", "title", "digest", "data.digest", "seeds", "command"]
     return beside.assign(name=beside["name"] + beside["path"].map(titles)), pd.DataFrame(wanted, columns=columns)
 
 
-def _controls_of(config: Mapping[str, Any], task: Task) -> dict[str, dict[str, Any]]:
+def _controls_of(config: Mapping[str, Any], task: Task, protocol: int) -> dict[str, dict[str, Any]]:
     """The configurations that have to stand beside one, by what they decide; that of the baseline by its name."""
     found = {}
     for control in ([Control(task.baseline, task.baseline)] if task.baseline else []) + list(task.controls):
         kept = {name: config[name] for name in (*task.settings, *task.budget, *control.keeps) if name in config}
-        base = replace(task.config(), **kept, method=control.method, group=config["group"])
+        told = {**task.usual.get(protocol, {}), **kept, "method": control.method, "group": config["group"]}
+        base = replace(task.config(), **told)
         made = {name: value(base) if callable(value) else value for name, value in control.fields.items()}
         found[control.title] = replace(base, **made).resolved().identity
     return found
@@ -396,7 +397,7 @@ def made_table(part: pd.DataFrame, task: Task) -> pd.DataFrame:
     rows = {}
     for _, runs in part.groupby(["group", "digest", "data.digest"], sort=False):
         run, config = runs.iloc[0], config_of(runs.iloc[0])
-        made = command(config, task, runs["seed"])
+        made = command(config, task, runs["seed"], run["protocol"])
         rows[f"`{run['digest']}`"] = {
             "seed: " + heading: ", ".join(
                 f"{seed}: {show(value, 4)}" for seed, value in zip(runs["seed"], runs[column], strict=True)
