@@ -62,11 +62,9 @@ def blocks_of_frozen(runs: pd.DataFrame, task: Task) -> Iterator[Block]:
     encoders = runs.apply(lambda run: _encoder(run, task), axis=1)
     runs = runs.assign(encoder=encoders)
     main = runs[runs["config.jitter"] == _MAIN]
-    sizes = unique(map(str, main.groupby(["encoder", "config.dataset"]).size()))
-    seeds = " or ".join(sizes)
-    yield Block(
-        "text", f"Mean ± deviation over the seeds, {seeds} of each unless a cell says (n) otherwise; jitter {_MAIN}."
-    )
+    sizes = sorted(unique(map(str, main.groupby(["encoder", "config.dataset"]).size())))
+    fewer = "; (n) where there are fewer than elsewhere" if len(sizes) > 1 else ""
+    yield Block("text", f"Mean ± deviation over {sizes[-1]} seeds of each encoder, with the jitter {_MAIN}{fewer}.")
     for key, title in _QUESTIONS.items():
         yield Block("table", _answers(main, key, ["encoder"]), title)
     yield Block("table", _differences(main), "ρ(g)z of the latent term is above by, in points (p of a paired t-test)")
@@ -82,15 +80,12 @@ def blocks_of_frozen(runs: pd.DataFrame, task: Task) -> Iterator[Block]:
             if key != "search_10":
                 yield Block("table", _answers(several, key, ["encoder", "config.jitter"]), f"{title}, by jitter")
     yield Block("table", made_table(runs.sort_values("budget", kind="stable"), task), "How the numbers were made")
-    for what in ("data.source", "data.stand_in"):
-        if what in runs:
-            said = "; ".join(unique(runs[what].dropna()))
-            yield Block("text", f"{'Data' if what == 'data.source' else 'Not on the whole of it'}: {said}.")
-    machines = [name for name in runs if name.startswith(("machine.", "version."))]
-    said = ", ".join(
-        f"{name.partition('.')[2]} {'; '.join(unique(map(str, runs[name].dropna())))}" for name in machines
-    )
-    yield Block("text", f"Machine and versions: {said}.")
+    for heading, some in (("Data", "data.source"), ("Not the whole data set", "data.stand_in")):
+        if some in runs and runs[some].notna().any():
+            yield Block("text", f"{heading}: {'; '.join(unique(runs[some].dropna()))}.")
+    about = [name for name in runs if name.startswith(("machine.", "version."))]
+    said = [f"{name.partition('.')[2]} {' / '.join(unique(map(str, runs[name].dropna())))}" for name in about]
+    yield Block("text", f"Machine and versions: {', '.join(said)}.")
 
 
 def _encoder(run: pd.Series, task: Task) -> str:
@@ -147,9 +142,9 @@ def _differences(runs: pd.DataFrame) -> pd.DataFrame:
                 first, second = (100 * own[f"rho_{key}"][seeds], 100 * other[f"{way}_{key}"][seeds])
                 mean, deviation, p, _ = compare(first, second)
                 text = f"+{show(mean, 1)}" if mean > 0 else show(mean, 1)
-                told = "" if pd.isna(p) else f" ± {show(deviation, 1)} ({show(p, 3)})"
+                told = "" if pd.isna(p) else f" ± {show(deviation, 1)} ({show(p, 3) if p >= 1e-3 else '< 0.001'})"
                 line[f"{shown}, {heading}"] = text + told
-    return pd.DataFrame.from_dict(cells, orient="index").rename_axis("above")
+    return pd.DataFrame.from_dict(cells, orient="index").rename_axis("than")
 
 
 def _trained(runs: pd.DataFrame) -> pd.DataFrame:
