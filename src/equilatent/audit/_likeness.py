@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -26,6 +27,7 @@ _NEAR = 0.1
 #: At most so many samples are told apart at once; kernels are matrices of twice this size.
 _SAMPLES = 400
 _FOLDS = 5
+_PARTINGS = 4
 _LEAST = 20
 #: The ridge of the classifier, as a part of the kernel's diagonal.
 _RIDGE = 1e-2
@@ -50,14 +52,14 @@ class Likeness:
     pairs: tuple[Interval, ...] | None
 
     def word(self, element: int | str, what: Literal["inputs", "pairs"] = "inputs") -> LikenessWord:
-        """An area in words: at most .6 for sure, more than .5 for sure, or neither."""
+        """An area in words: below .6 for sure, above .6 for sure, or neither."""
         areas = self.inputs if what == "inputs" else self.pairs
         if areas is None:
             raise ActionError("pairs were not compared: there are no targets y.")
         area = areas[self.group[element] if isinstance(element, str) else element]
         if area.high <= 0.5 + _NEAR:
             return "data-like"
-        return "unlike the data" if area.low > 0.5 else "too little data"
+        return "unlike the data" if area.low > 0.5 + _NEAR else "too little data"
 
 
 def likeness(
@@ -72,9 +74,9 @@ def likeness(
 ) -> Likeness:
     """Whether an action maps data to data-like data.
 
-    The samples are parted at random, half of one part is transformed, and a kernel classifier (ridge regression with a
-    Gaussian kernel, whose width is the median distance) learns to tell the other half from it. Its area under the curve is
-    measured on samples that it was not fitted to. No sample and no unit is on both sides.
+    The samples are parted into halves at random, one half is transformed, and a kernel classifier (ridge regression with a
+    Gaussian kernel, whose width is the median distance) learns to tell it from the other. Its area under the curve is
+    measured on samples that it was not fitted to, and is a mean over four partings. No unit is on both sides.
 
     Args:
         action: how the group acts on x.
@@ -110,48 +112,80 @@ def likeness(
         raise ActionError(
             f"telling transformed samples from others needs at least {_LEAST} independent samples; there are {count}."
         )
-    first, second = _parts(unit, torch.Generator().manual_seed(combined_seed(seed, 3)))
-    generator = torch.Generator().manual_seed(combined_seed(seed, 4))
-    owner = torch.cat([unit[first], unit[second]])
-    fold = (torch.argsort(torch.rand(count, generator=generator)) % _FOLDS)[owner]
-    side = torch.cat([torch.full((len(first),), -1.0), torch.full((len(second),), 1.0)]).double()
-    here, there = first.to(x.device), second.to(x.device)
-    features = _Features(x)
-    target_features = None if targets is None else _Targets(targets)
-    fixed = features(x[here])
+    generator = torch.Generator().manual_seed(combined_seed(seed, 3))
+    some = torch.randperm(len(x), generator=generator)[: 2 * _SAMPLES].sort().values
+    unit = unit[some].unique(return_inverse=True)[1]
+    partings = [_parting(unit, generator) for _ in range(_PARTINGS)]
+    x = x[some.to(x.device)]
+    squares = _Squares(_Features(x), x)
+    target_squares = None
+    if targets is not None:
+        targets = targets[some.to(targets.device)]
+        target_squares = _Squares(_Targets(targets), targets)
     inputs, pairs = [], []
     with progress_bar(group.order, "element", progress) as done:
         for g in range(group.order):
-            elements = torch.full((len(second),), g, device=x.device)
-            kernel = _kernel(torch.cat([fixed, features(action(x[there], elements))]))
-            inputs.append(_area(_held_out(kernel, side, fold), side, owner))
-            if targets is not None and target_features is not None:
-                both = torch.cat([target_features(targets[here]), target_features(output(targets[there], elements))])
-                pairs.append(_area(_held_out(kernel * (1 + _kernel(both)), side, fold), side, owner))
+            elements = torch.full((len(x),), g, device=x.device)
+            apart = squares.with_transformed(action(x, elements))
+            of_pairs = None
+            if target_squares is not None:
+                of_pairs = target_squares.with_transformed(output(targets, elements))  # type: ignore[arg-type]
+            areas, pair_areas = [], []
+            for first, second, fold in partings:
+                rows = torch.cat([first, len(x) + second])
+                side = torch.cat([-torch.ones(len(first)), torch.ones(len(second))]).double()
+                owner = unit[torch.cat([first, second])]
+                kernel = _kernel(apart[rows][:, rows])
+                areas.append(_area(_held_out(kernel, side, fold[owner]), side, owner))
+                if of_pairs is not None:
+                    both = kernel * (1 + _kernel(of_pairs[rows][:, rows]))
+                    pair_areas.append(_area(_held_out(both, side, fold[owner]), side, owner))
+            inputs.append(_averaged(areas))
+            if of_pairs is not None:
+                pairs.append(_averaged(pair_areas))
             done(1)
     return Likeness(group, tuple(inputs), tuple(pairs) if targets is not None else None)
 
 
-def _parts(unit: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two sets of samples of about one size that share no unit."""
+def _parting(unit: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    """Two sets of samples of about one size that share no unit, and the fold of each unit."""
     count = int(unit.max()) + 1
-    side = (torch.argsort(torch.rand(count, generator=generator)) % 2)[unit]
-    mixed = torch.randperm(len(unit), generator=generator)
-    first, second = (mixed[side[mixed] == part][:_SAMPLES].sort().values for part in (0, 1))
-    return first, second
+    order = torch.argsort(torch.rand(count, generator=generator))
+    side = (order % 2)[unit]
+    return (side == 0).nonzero()[:, 0], (side == 1).nonzero()[:, 0], order // 2 % _FOLDS
+
+
+def _averaged(areas: list[Interval]) -> Interval:
+    """The mean over partings, with an interval as wide as that of one: they are of the same samples."""
+    return Interval(*(sum(ends) / len(areas) for ends in zip(*((a.mean, a.low, a.high) for a in areas), strict=True)))
+
+
+class _Squares:
+    """Squared distances between samples, and between them and transformed ones."""
+
+    def __init__(self, features: Callable[[Tensor], Tensor], values: Tensor) -> None:
+        self.features, self.rows = features, features(values)
+        self.squares = torch.cdist(self.rows, self.rows).square()
+
+    def with_transformed(self, transformed: Tensor) -> Tensor:
+        """Those of the samples and, behind them, the transformed ones, [2N, 2N]."""
+        rows = self.features(transformed)
+        across = torch.cdist(self.rows, rows).square()
+        among = torch.cdist(rows, rows).square()
+        return torch.cat([torch.cat([self.squares, across], 1), torch.cat([across.mT, among], 1)])
 
 
 class _Features:
     """Samples as rows, each entry less its mean and over its deviation, those that hardly vary over a larger one."""
 
     def __init__(self, x: Tensor) -> None:
-        rows = x.reshape(len(x), -1).double()
+        rows = x.reshape(len(x), -1)
         self.mean, deviation = rows.mean(0), rows.std(0)
         floor = 0.3 * deviation.square().mean().sqrt()
         self.scale = torch.maximum(deviation, floor).clamp_min(1e-12)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return ((x.reshape(len(x), -1).double() - self.mean) / self.scale).cpu()
+        return ((x.reshape(len(x), -1) - self.mean) / self.scale).cpu()
 
 
 class _Targets:
@@ -165,16 +199,15 @@ class _Targets:
         if self.features is not None:
             return self.features(y)
         assert self.classes is not None
-        return torch.nn.functional.one_hot(y, max(self.classes, int(y.max()) + 1)).double().cpu()
+        return torch.nn.functional.one_hot(y, max(self.classes, int(y.max()) + 1)).float().cpu()
 
 
-def _kernel(rows: Tensor) -> Tensor:
-    squares = torch.cdist(rows, rows).square()
+def _kernel(squares: Tensor) -> Tensor:
     apart = squares[torch.triu(torch.ones_like(squares, dtype=torch.bool), 1)]
     width = apart.median()
     if not width > 0:  # more than half of the pairs are equal, as with few classes
         width = apart.mean().clamp_min(1e-12)
-    return torch.exp(-squares / width)
+    return torch.exp(-squares.double() / width)
 
 
 def _held_out(kernel: Tensor, side: Tensor, fold: Tensor) -> Tensor:

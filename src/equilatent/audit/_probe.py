@@ -145,7 +145,9 @@ def fit(
             optimizer.zero_grad()
             value = loss(model(some_x), some_y).mean()
             if not torch.isfinite(value):
-                raise NonFiniteError(f"the probe's loss is {float(value)} in step {step}. Lower rate={budget.rate:g}.")
+                raise NonFiniteError(
+                    f"the probe's loss is {float(value.detach())} in step {step}. Lower rate={budget.rate:g}."
+                )
             value.backward()
             optimizer.step()
     return model.eval()

@@ -45,10 +45,12 @@ def conclusions(report: Audit) -> list[str]:
     largest = found.largest
     if largest is None:
         undecided = [refit for refit in found.subgroups if refit.verdict == "too little data"]
-        said.append(
-            f"No subgroup is known not to hurt by more than {found.margin:g}"
-            f"{_more(undecided, report.count) if undecided else '.'}"
-        )
+        if undecided:
+            said.append(f"No subgroup is known not to hurt by {found.margin:g}{_more(undecided, report.count)}")
+        else:
+            said.append(
+                "Every subgroup hurts: train without augmentation by this group, or say how the targets transform."
+            )
     else:
         said.append(
             f"The largest subgroup that does not hurt is {largest.name} with {largest.subgroup.order} elements: "
@@ -59,11 +61,12 @@ def conclusions(report: Audit) -> list[str]:
             group.name(g)
             for g in range(1, group.order)
             if not torch.equal(report.labels.images[g], report.labels.images[0])
+            and report.labels.agreement[g].nanmean() > 0.8 * report.labels.agreement[0].nanmean()
         ]
         if moved:
             said.append(
-                f"Predictions on transformed samples are better explained by other labels under {', '.join(moved[:8])}"
-                f"{' and others' if len(moved) > 8 else ''}: see the column labels."
+                f"Other labels explain nearly all predictions on samples transformed by {', '.join(moved[:8])}"
+                f"{' and others' if len(moved) > 8 else ''}: see the column labels, and audit again with them as output."
             )
     return said
 
