@@ -114,6 +114,31 @@ def test_a_probe_that_augmentation_cannot_change(labelled_pixels: tuple[Tensor, 
     assert found.predictions[2].tolist() == half_turn
 
 
+def test_a_probe_that_learns_nothing_calls_nothing_harmless() -> None:
+    x = torch.zeros(300, 1, 2, 2)  # always read as class 0, the most frequent one
+    y = (torch.arange(300) % 3 == 0).long()
+    settings: dict[str, Any] = {"probe": lambda: PixelReader(2), "steps": 1, "folds": 2}
+    report = eq.audit.audit(x, y, action=eq.actions.image(eq.groups.cyclic(2)), **settings)
+    found = report.refits
+    assert found.plain == pytest.approx(2 / 3)
+    assert found.learnt is not None
+    assert found.learnt.mean == 0
+    assert found.subgroups[0].gain.low > -found.margin  # without that rule it would be harmless
+    assert (found.subgroups[0].verdict, found.subgroups[0].enough, found.largest) == ("too little data", None, None)
+    assert "hardly learns" in str(report)
+
+
+@pytest.mark.parametrize(("score", "learnt"), [("explained", 1.0), ("loss", 5.0)])
+def test_the_best_constant_is_the_mean(score: str, learnt: float) -> None:
+    from equilatent.audit._probe import constant_scores
+    from equilatent.audit._samples import check_samples
+
+    y = torch.tensor([0.0, 4.0, 2.0, 6.0])
+    constant = constant_scores(score, check_samples(torch.randn(4, 2), y))
+    assert constant is not None
+    assert float(constant.mean()) == pytest.approx(0.0 if score == "explained" else -learnt)  # the variance is 5
+
+
 def test_balanced_accuracy_is_the_mean_over_classes() -> None:
     x = torch.zeros(100, 1, 2, 2)
     x[:20, 0, 0, 0] = 1

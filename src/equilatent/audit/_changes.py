@@ -41,7 +41,7 @@ class Changes:
 
     Attributes:
         group: the group.
-        loss: the mean loss of (g·x, g·y), float64 [order]; the identity's, `loss[0]`, is that of the samples as they are.
+        loss: the mean loss of (g·x, g·y), float64 [order]; the identity's, ``loss[0]``, is that of the samples as they are.
         loss_by_class: the same for each class, float64 [order, classes], NaN for a class without samples. None where targets
             are numbers.
         changed: for classes, the share of samples whose prediction on g·x is not g·(prediction on x); for numbers, the mean

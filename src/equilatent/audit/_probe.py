@@ -17,7 +17,7 @@ from equilatent.actions import SupportsAction
 from equilatent.audit._samples import Samples
 from equilatent.errors import ActionError, EquilatentError, NonFiniteError
 
-__all__ = ["Budget", "Score", "default_probe", "fit", "predict", "score_of"]
+__all__ = ["Budget", "Score", "constant_scores", "default_probe", "fit", "predict", "score_of"]
 
 #: How a probe is scored: a name, or a function of (output, y) that gives one number a sample, the more the better.
 Score: TypeAlias = "Literal['accuracy', 'balanced_accuracy', 'explained', 'loss'] | Callable[[Tensor, Tensor], Tensor]"
@@ -200,6 +200,19 @@ def score_of(score: Score | None, samples: Samples) -> tuple[str, Callable[[Tens
         counts = samples.y.bincount()
         weights = len(samples) / (int((counts > 0).sum()) * counts[samples.y].double())
     return name, _checked(_right), weights
+
+
+def constant_scores(name: str, samples: Samples) -> Tensor | None:
+    """The score of each sample by the best constant: the most frequent class, or the mean. None for scores of one's own."""
+    y = samples.y.cpu()
+    if name in ("accuracy", "balanced_accuracy"):
+        return (y == y.bincount().argmax()).double()
+    if name not in ("explained", "loss"):
+        return None
+    if samples.classes is not None:
+        return (y.bincount().double() / len(y)).log()[y]
+    square = (y - y.mean(0)).double().square().reshape(len(y), -1).mean(1)
+    return 1 - square / square.mean() if name == "explained" else -square
 
 
 def _checked(score: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

@@ -14,7 +14,7 @@ from equilatent._batches import progress_bar
 from equilatent._seeds import combined_seed
 from equilatent.actions import SupportsAction, trivial
 from equilatent.audit._intervals import Interval, Verdict, bootstrap, verdict_of
-from equilatent.audit._probe import Budget, Score, default_probe, fit, predict, score_of
+from equilatent.audit._probe import Budget, Score, constant_scores, default_probe, fit, predict, score_of
 from equilatent.audit._samples import Samples, check_samples, folds_of
 from equilatent.errors import ActionError, EquilatentError, GroupTooLargeError
 from equilatent.groups import Group, Subgroup, subgroup, subgroups
@@ -38,7 +38,8 @@ class Refit:
         score: the mean score of the held-out samples.
         gain: that score less the score without augmentation, with its interval; from paired differences.
         verdict: "helps", "harmless", "hurts" or "too little data".
-        enough: for "too little data", about how many samples would do, from how the interval narrows; else None.
+        enough: for "too little data", about how many samples would do, from how the interval narrows; else None, and
+            where the probe learns nothing.
         differences: the gain of each sample, [repeats, N].
     """
 
@@ -59,6 +60,8 @@ class Refits:
         group: the group.
         score_name: what is scored; the more the better.
         plain: the mean held-out score without augmentation.
+        learnt: how much more that is than the best constant answer scores; None for a score of one's own. Where it is not
+            surely more than nothing, no subgroup is called harmless: what learns nothing cannot be harmed.
         subgroups: what each subgroup did: the cyclic ones by their order, the whole group, those that were named, and those
             that were tried to find the largest.
         largest: the largest subgroup that does not hurt; None if none larger than {e} is known not to.
@@ -70,6 +73,7 @@ class Refits:
     group: Group
     score_name: str
     plain: float
+    learnt: Interval | None
     subgroups: tuple[Refit, ...]
     largest: Refit | None
     margin: float
@@ -244,6 +248,7 @@ class _Work:
         generators = [torch.Generator().manual_seed(combined_seed(self.seed, 0, r)) for r in range(self.repeats)]
         self.fold = torch.stack([folds_of(self.samples, self.folds, generator) for generator in generators])
         self.plain = torch.empty(0)
+        self.learnt: Interval | None = None
         self.predictions: Tensor | None = None
         self.refits: dict[Subgroup, Refit] = {}
 
@@ -253,6 +258,8 @@ class _Work:
         if self.classes is not None:
             self.predictions = torch.zeros(group.order, count, dtype=torch.long)
         self.plain = self._fits(None, done)
+        constant = constant_scores(self.score_name, self.samples)
+        self.learnt = None if constant is None else self._interval(self.plain - constant)
 
     def fit_with(self, name: str, some: Subgroup, done: Callable[[int], object]) -> Refit:
         """Fit with augmentation by a subgroup, unless that was done before."""
@@ -260,22 +267,15 @@ class _Work:
             return self.refits[some]
         scores = self._fits(some.elements, done)
         differences = scores - self.plain
-        fits = self.fold + self.folds * torch.arange(self.repeats)[:, None]
-        gain = bootstrap(
-            differences,
-            fits,
-            self.samples.units,
-            weights=self.weights,
-            confidence=self.confidence,
-            bounded=self.score_name in ("accuracy", "balanced_accuracy"),
-            seed=self.seed,
-        )
+        gain = self._interval(differences)
         verdict = verdict_of(gain, self.margin)
         enough = None
         if verdict == "too little data":
             # The interval narrows with the root of the number; it has to clear −margin, or 0 from below.
             clear = max(gain.mean + self.margin, -gain.mean)
             enough = round(len(self.samples) * (max(gain.mean - gain.low, gain.high - gain.mean) / clear) ** 2)
+        if verdict == "harmless" and self.learnt is not None and self.learnt.low <= 0:
+            verdict = "too little data"
         found = Refit(name, some, self._mean(scores), gain, verdict, enough, differences)
         self.refits[some] = found
         return found
@@ -307,10 +307,22 @@ class _Work:
             self.action.group,
             self.score_name,
             self._mean(self.plain),
+            self.learnt,
             tuple(self.refits.values()),
             largest,
             self.margin,
             self.predictions,
+        )
+
+    def _interval(self, differences: Tensor) -> Interval:
+        return bootstrap(
+            differences,
+            self.fold + self.folds * torch.arange(self.repeats)[:, None],
+            self.samples.units,
+            weights=self.weights,
+            confidence=self.confidence,
+            bounded=self.score_name in ("accuracy", "balanced_accuracy"),
+            seed=self.seed,
         )
 
     def _mean(self, scores: Tensor) -> float:

@@ -35,6 +35,12 @@ def conclusions(report: Audit) -> list[str]:
             said.append(f"{what} is no action of {group.label}: {' '.join(check.problems)}")
     if report.check.holds and report.output_check.holds:
         said.append(f"It is an action: the identity changes nothing, and elements compose as in {group.label}.")
+    if found.learnt is not None and found.learnt.low <= 0:
+        said.append(
+            f"The probe hardly learns without augmentation: its {found.score_name} is {found.plain:.3f}, which differs from "
+            f"that of the best constant answer by {found.learnt}. So nothing can be called harmless; give more steps or "
+            "samples, another probe, or another score."
+        )
     broken = [refit for refit in found.subgroups if refit.verdict == "hurts"]
     if broken:
         worst = min(broken, key=lambda refit: refit.gain.mean)
@@ -72,7 +78,9 @@ def conclusions(report: Audit) -> list[str]:
 
 
 def _more(undecided: Sequence[Refit], count: int) -> str:
-    least = min(refit.enough for refit in undecided if refit.enough is not None)
+    least = min((refit.enough for refit in undecided if refit.enough is not None), default=0)
+    if not least:
+        return "."
     return (
         f": there are too little data to tell for {len(undecided)} of them; about {max(least, count)} samples may do."
     )
