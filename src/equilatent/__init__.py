@@ -9,6 +9,7 @@ from equilatent.objective import Objective
 __all__ = [
     "Objective",
     "actions",
+    "audit",
     "errors",
     "groups",
     "integrations",
@@ -23,6 +24,6 @@ __version__ = "0.2.0"
 
 def __getattr__(name: str) -> ModuleType:
     # Parts that not every user needs are imported when they are first used.
-    if name in ("integrations", "testing"):
+    if name in ("audit", "integrations", "testing"):
         return importlib.import_module(f"equilatent.{name}")
     raise AttributeError(f"module 'equilatent' has no attribute {name!r}")

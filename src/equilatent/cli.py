@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from equilatent.errors import EquilatentError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from equilatent.audit._command import AuditConfig
     from equilatent.bench.demo import DemoConfig
     from equilatent.bench.harness.config import RunConfig
     from equilatent.bench.harness.sweep import SweepConfig
@@ -50,6 +51,7 @@ def _require(*packages: str) -> None:
 def _run(arguments: Sequence[str] | None) -> int:
     import tyro
 
+    from equilatent.audit._command import AuditConfig
     from equilatent.bench.demo import DemoConfig
 
     app = tyro.extras.SubcommandApp()
@@ -124,6 +126,16 @@ def _run(arguments: Sequence[str] | None) -> int:
             out: the page.
         """
         _report(folders, out)
+
+    @app.command(name="audit")
+    def audit(config: Annotated[AuditConfig, tyro.conf.arg(name="")]) -> None:
+        """Ask of a data set whether a group acts on its task, before training.
+
+        A small network is fitted with and without augmentation by each cyclic subgroup and by the whole group, and scored on
+        held-out samples as they are: each helps, is harmless, hurts, or there is too little data to say. Prints tables, and
+        writes them with the elements as pictures.
+        """
+        _audit(config)
 
     @app.command(name="version")
     def version() -> None:
@@ -228,6 +240,14 @@ def _report(folders: Sequence[Path], out: Path) -> None:
     if left_out:
         print("\n".join(["## Left out", "", *left_out, ""]))
     print(f"The page: {out.resolve()}")
+
+
+def _audit(config: "AuditConfig") -> None:
+    from equilatent.audit._command import run_audit
+
+    report = run_audit(config)
+    print(report)
+    print(f"\nThe page: {report.save(config.out)}")
 
 
 def _demo(config: "DemoConfig") -> None:
