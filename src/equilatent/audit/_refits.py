@@ -274,8 +274,8 @@ class _Work:
             # The interval narrows with the root of the number; it has to clear −margin, or 0 from below.
             clear = max(gain.mean + self.margin, -gain.mean)
             enough = round(len(self.samples) * (max(gain.mean - gain.low, gain.high - gain.mean) / clear) ** 2)
-        if verdict == "harmless" and self.learnt is not None and self.learnt.low <= 0:
-            verdict = "too little data"
+        if verdict in ("harmless", "too little data") and self.learnt is not None and self.learnt.low <= 0:
+            verdict, enough = "too little data", None
         found = Refit(name, some, self._mean(scores), gain, verdict, enough, differences)
         self.refits[some] = found
         return found
