@@ -81,11 +81,13 @@ def default_probe(samples: Samples, classes: int | None = None) -> nn.Module:
     pool: Any = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)[len(grid) - 1]
     factor = [math.ceil(length / _LONGEST[len(grid)]) for length in grid]
     size = [length // by for length, by in zip(grid, factor, strict=True)]
-    for _ in range(2):
-        size = [(length + 1) // 2 for length in size]
+    # Convolutions of volumes are dear: the first one takes every other point as well.
+    first = 2 if len(grid) == 3 else 1
+    for stride in (first, 2, 2):
+        size = [-(-length // stride) for length in size]
     layers = [
         *([pool(tuple(factor))] if max(factor) > 1 else []),
-        convolution(channels, 8, 3, padding=1),
+        convolution(channels, 8, 3, stride=first, padding=1),
         nn.ReLU(),
         convolution(8, 16, 3, stride=2, padding=1),
         nn.ReLU(),
