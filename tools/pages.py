@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,22 @@ import pandas as pd
 from equilatent.bench import load
 from equilatent.bench.catalogue import CATALOGUE
 from equilatent.bench.harness.record import write_json, write_text
-from equilatent.bench.harness.task import Drawing
+from equilatent.bench.harness.task import Drawing, Task
 from equilatent.bench.results.figures import on_one_sheet
 from equilatent.bench.results.page import Block, as_markdown, blocks_of
 from equilatent.errors import EquilatentError
 from tools.blocks import BlockError, blocks, replace_blocks
+from tools.frozen import blocks_of_frozen
 
 __all__ = ["PAGES", "RESULTS", "keep", "main", "rendered", "slim", "write_pages"]
 
-#: The pages with the tables, and the folder of the records: `experiments` inside, and `superseded` those of a protocol that
-#: is not a task's own any more.
-PAGES = (Path("docs/experiments.md"), Path("docs/ddmnist.md"))
+#: The pages with the tables, and the folder of the records: `experiments` inside, but for tasks with a folder of their own,
+#: and `superseded` those of a protocol that is not a task's own any more.
+PAGES = (Path("docs/experiments.md"), Path("docs/ddmnist.md"), Path("docs/frozen.md"))
 RESULTS = Path("results")
+FOLDERS = {"frozen": "frozen"}
+#: Tasks of which a page shows other tables than the usual ones.
+TABLES: Mapping[str, Callable[[pd.DataFrame, Task], Iterable[Block]]] = {"frozen": blocks_of_frozen}
 
 
 def slim(record: Mapping[str, Any], every: int = 5) -> dict[str, Any]:
@@ -48,7 +52,8 @@ def keep(runs: pd.DataFrame, results: Path) -> None:
     for run in runs.to_dict("records"):
         path = Path(run["path"])
         name = path.parent.name if path.name == "record.json" else path.stem
-        where = "experiments" if run["protocol"] == CATALOGUE[run["task"]].protocol else "superseded"
+        own = FOLDERS.get(run["task"], "experiments")
+        where = own if run["protocol"] == CATALOGUE[run["task"]].protocol else "superseded"
         write_json(results / where / f"{name}.json", slim(json.loads(path.read_text("utf-8"))))
 
 
@@ -66,12 +71,13 @@ def rendered(pages: Sequence[Path], results: Path) -> tuple[dict[Path, str], dic
         EquilatentError: if a record cannot be read.
     """
     told: dict[str, list[Block]] = {}
-    for kind, folder in {"": results / "experiments", "_superseded": results / "superseded"}.items():
-        runs = load(*[folder] if folder.is_dir() else [])
+    for kind, folders in {"": ("experiments", *FOLDERS.values()), "_superseded": ("superseded",)}.items():
+        runs = load(*[results / folder for folder in folders if (results / folder).is_dir()])
         for path, reason in runs.attrs["left_out"].items():
             raise EquilatentError(f"{path}: {reason}. Mend it or remove it; every record that is kept has to be shown.")
         for name, members in runs.groupby("task", sort=False):
-            told[name + kind] = list(blocks_of(members, CATALOGUE[name]))
+            tables = blocks_of if kind else TABLES.get(name, blocks_of)
+            told[name + kind] = list(tables(members, CATALOGUE[name]))
     texts = {page: page.read_text("utf-8") for page in pages}
     places = {name for text in texts.values() for name in blocks(text)}
     for name in told:

@@ -47,6 +47,7 @@ class Mutation:
 _EVALUATION, _SPLITS, _LOOP = "test_evaluation.py", "test_splits.py", "test_loop.py"
 _RUN, _CONFIG, _SWEEP, _RECORD = "test_run.py", "test_config.py", "test_sweep.py", "test_record.py"
 _DDMNIST, _SMOKE, _TASKS = "test_ddmnist.py", "test_smoke.py", "test_tasks.py"
+_FROZEN = "test_frozen.py"
 _FIELDS = "systems/test_field_predictors.py"
 _UPRIGHT = f"{_EVALUATION}::test_pairs_that_are_read_rightly_when_the_left_digit_is_upright"
 _HOWEVER = f"{_EVALUATION}::test_pairs_that_are_read_rightly_however_they_lie"
@@ -222,6 +223,63 @@ _EVALUATIONS = (
         "measured = pairs.images[:_MEASURED]",
         "measured = self.plain.images[:_MEASURED]",
         (_UPRIGHT,),
+    ),
+)
+_LATENTS = (
+    Mutation(
+        "latents are tested on the images that validate",
+        "tasks/frozen.py",
+        '"test": (data.test_x, data.test_y),',
+        '"test": (data.train_x[validation], data.train_y[validation]),',
+        (f"{_FROZEN}::test_no_image_is_in_two_splits_and_the_encoder_sees_half_of_the_classes",),
+    ),
+    Mutation(
+        "the encoder is trained on all classes",
+        "tasks/frozen.py",
+        "seen = (labels < SEEN).nonzero()[: config.limit, 0]",
+        "seen = (labels < 2 * SEEN).nonzero()[: config.limit, 0]",
+        (f"{_FROZEN}::test_no_image_is_in_two_splits_and_the_encoder_sees_half_of_the_classes",),
+    ),
+    Mutation(
+        "queries are not jittered",
+        "tasks/frozen.py",
+        "queries=self.act(self._jittered(queries, generator).to(self.device), elements.to(self.device)),",
+        "queries=self.act(queries.to(self.device), elements.to(self.device)),",
+        (f"{_FROZEN}::test_items_and_queries_are_jittered_apart_and_all_other_evaluation_is_exact",),
+    ),
+    Mutation(
+        "the answers about test images are those about the validation images",
+        "tasks/frozen.py",
+        '**answers["test"],',
+        '**answers["validation"],',
+        (f"{_FROZEN}::test_an_encoder_that_reads_class_and_pose_answers_everything",),
+    ),
+    Mutation(
+        "recall counts the items of the next query",
+        "latent_questions.py",
+        "right = found == torch.arange(len(queries), device=found.device)[:, None]",
+        "right = found == 1 + torch.arange(len(queries), device=found.device)[:, None]",
+        (
+            f"{_FROZEN}::test_recall_counts_the_queries_whose_item_is_among_the_first",
+            f"{_FROZEN}::test_exact_systems_answer_everything_without_jitter",
+        ),
+    ),
+    Mutation(
+        "the pose of |G| passes is that of the inverse element",
+        "latent_questions.py",
+        "return group.inverse(_cosines(queries, items).argmax(1))",
+        "return _cosines(queries, items).argmax(1)",
+        (
+            f"{_FROZEN}::test_ways_agree_with_a_loop_over_items_and_elements",
+            f"{_FROZEN}::test_exact_systems_answer_everything_without_jitter",
+        ),
+    ),
+    Mutation(
+        "a head is asked about the poses in another order than it has learned them",
+        "latent_questions.py",
+        "products = group.product(poses[:, None, None], poses)",
+        "products = group.product(group.inverse(poses)[:, None, None], poses)",
+        (f"{_FROZEN}::test_an_encoder_that_reads_class_and_pose_answers_everything",),
     ),
 )
 _TRAINING = (
@@ -567,7 +625,6 @@ _HARNESS = (
         (f"{_SWEEP}::test_value_is_that_of_the_weights_that_are_kept",),
     ),
 )
-#: All of them.
 _SMOKES = (
     Mutation(
         "vectors of smoke turn the other way round than their grid",
@@ -650,7 +707,8 @@ _SMOKES = (
         ("data/test_smoke.py::test_balanced_sets_are_split_by_strength",),
     ),
 )
-MUTATIONS = (*_EVALUATIONS, *_TRAINING, *_SMOKES, *_HARNESS)
+#: All of them.
+MUTATIONS = (*_EVALUATIONS, *_LATENTS, *_TRAINING, *_SMOKES, *_HARNESS)
 
 
 def check(mutation: Mutation, source: Path = ROOT / "src") -> Path:

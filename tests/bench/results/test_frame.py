@@ -19,6 +19,7 @@ from equilatent.bench.catalogue import CATALOGUE
 from equilatent.bench.harness.config import digest_of
 from equilatent.bench.harness.task import Task
 from equilatent.bench.results import frame as frames
+from equilatent.bench.results import tables
 from equilatent.errors import EquilatentError, MissingDependencyError
 
 ROOT = Path(__file__).parents[3]
@@ -119,6 +120,38 @@ def test_more_than_the_default_is_a_change_and_less_a_budget(record: Make, read:
         ("", "limit = 100"),
         ("epochs = 20", ""),
     ]
+
+
+def test_runs_in_other_settings_are_apart_and_have_the_defaults_of_these(record: Make, tmp_path: Path) -> None:
+    task = CATALOGUE["frozen"]
+    chosen = [
+        {"dataset": "mnist", "jitter": "none"},
+        {"dataset": "cifar10", "jitter": "mild"},
+        {"dataset": "cifar10", "jitter": "mild", "strength": 0.0, "epochs": 4},
+    ]
+    for number, fields in enumerate(chosen):
+        config = task.config(**fields).resolved()
+        kept = {"config": config.identity, "final": {"rho_search_1": 0.5}}
+        save(tmp_path / f"{number}.json", {**record(), **kept, "experiment": "frozen", "group": "D4", "protocol": 1})
+    runs = frames.load([tmp_path], {"frozen": task})
+    assert runs.attrs["left_out"] == {}
+    assert sorted(zip(runs["budget"], runs["name"], strict=True)) == [
+        ("dataset = cifar10, jitter = mild", "ours"),
+        ("dataset = cifar10, jitter = mild, epochs = 4", "ours, strength = 0.0"),
+        ("dataset = mnist, jitter = none", "ours"),
+    ]
+    for fields, (_, run) in zip(chosen, runs.sort_values("path").iterrows(), strict=True):
+        config = task.config(**fields).resolved()
+        command = frames.command(frames.config_of(run), task, [0])
+        assert tyro.cli(task.config, args=shlex.split(command)[3:]).resolved() == config
+        # Controls are on the same data, with the same jitter and its settings.
+        part = runs[runs["budget"] == run["budget"]]
+        _, controls = tables.with_controls(part, runs, task)
+        for control in controls[controls["seeds"].str.len() > 0].itertuples():
+            made = tyro.cli(task.config, args=shlex.split(control.command)[3:]).resolved()
+            shared = ("dataset", "jitter", "epochs", "batch", "rate", "features")
+            assert [getattr(made, name) for name in shared] == [getattr(config, name) for name in shared]
+            assert digest_of(task.config, made.identity, 1) == control.digest
 
 
 def test_runs_on_other_data_have_another_name(record: Make, read: Make) -> None:

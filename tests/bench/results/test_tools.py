@@ -99,6 +99,48 @@ def test_records_are_kept_and_the_page_is_written_from_them(
     assert {path.name for path in (tmp_path / "images").iterdir()} == figures
 
 
+def test_frozen_encoders_have_a_folder_and_tables_of_their_own(
+    write: Callable[..., int], blocks: ModuleType, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PLACE.format("frozen"))
+    shares = {
+        "ours": ({}, [(0.5, 0.6, 0.9), (0.7, 0.7, 0.9)]),
+        "control": ({"strength": 0.0}, [(0.1, 0.4, 0.9), (0.2, 0.6, 0.9)]),
+        "other": ({"strength": 0.0, "jitter": "strong"}, [(0.25, 0.5, 0.75)]),
+        "own": ({"method": "exact", "decorrelation": 0.7}, [(0.8, 0.8, 0.8)]),
+    }
+    for name, (fields, numbers) in shares.items():
+        for seed, found in enumerate(numbers):
+            config = CATALOGUE["frozen"].config(**{"jitter": "mild", **fields}).resolved()
+            final = {
+                f"{way}_{key}": share
+                for way, share in zip(("rho", "maps", "passes"), found, strict=True)
+                for key in ("search_1", "search_10", "pose", "head")
+            }
+            made = a_record("frozen", seed, **final, test_accuracy=0.96, effective_rank=9.0, latent_features=80)
+            made["final"]["latent_centred_error"] = 1e-13 if name == "own" else 0.25
+            save(tmp_path / "runs" / f"{name}{seed}.json", {**made, "method": config.method, "config": config.identity})
+    assert write(tmp_path / "runs") == 0
+    assert {path.parent.name for path in (tmp_path / "results").rglob("*.json")} == {"frozen"}
+    shown = blocks.blocks(page.read_text("utf-8"))["frozen"]
+    rows = [line.split(" | ") for line in shown.splitlines()]
+    latent, zero, exact = (
+        next(r for r in rows if r[0] == f"| {name}") for name in ("latent term", "λ = 0", "group convolutions")
+    )
+    assert latent[1:4] == ["60.0 ± 14.1", "65.0 ± 7.1", "90.0 ± 0.0"]
+    assert zero[1:4] == ["15.0 ± 7.1", "50.0 ± 14.1", "90.0 ± 0.0"]
+    assert exact[1:4] == ["80.0 (1)"] * 3
+    assert ["| λ = 0, strong jitter", "25.0 (1)", "50.0 (1)", "75.0 (1)"] in [row[:4] for row in rows]
+    # 0.5 − 0.1 and 0.7 − 0.2; and 0.5 − 0.8 of the seed that both have.
+    above = {row[0]: row[1] for row in rows if len(row) == 7}
+    assert above["| λ = 0, ρ(g)z"].startswith("+45.0 ± 7.1 (0.07")
+    assert above["| group convolutions, ρ(g)z"] == "−30.0"
+    assert "0 but for rounding" in shown and "--strength 0.0" in shown
+    text = page.read_text("utf-8")
+    assert write() == 0 and page.read_text("utf-8") == text
+
+
 def test_records_without_a_place_are_refused(
     write: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

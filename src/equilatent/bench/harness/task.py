@@ -176,6 +176,8 @@ class Task:
         baseline: the system that others are compared with.
         budget: fields of which less than the default, or another name, is another budget; only runs on one budget are
             compared.
+        settings: fields that make another problem of it, such as the data set, and on which other defaults may depend; only
+            runs in which they are the same are compared.
         controls: runs that have to stand beside those of its own system, the one that its configuration has by default.
         systems: by name, those that can be trained on it, in the order of the table; filled in where both are known.
         published: the paper's numbers: for each (method, group) and name of a quantity what is printed: a text for all
@@ -200,6 +202,7 @@ class Task:
     protocol: int = 1
     baseline: str | None = None
     budget: Sequence[str] = ("limit",)
+    settings: Sequence[str] = ()
     controls: Sequence[Control] = ()
     systems: Mapping[str, type[System]] = field(default_factory=dict)
     published: Mapping[tuple[str, str], Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)

@@ -30,11 +30,11 @@ def load(folders: Iterable[str | Path], tasks: Mapping[str, Task]) -> pd.DataFra
     """Finished runs, a row each, in the order of the tasks, groups, budgets and systems.
 
     The columns are ``task``, ``system``, ``group``, ``seed``, ``protocol``, ``digest``; ``changes``, the fields that differ
-    from the defaults of the system, as text, but for those in ``budget``; ``name``, the system with its changes, and its
-    data where those of one budget differ; the final numbers, those in mappings and lists under dotted names such as
-    ``eigenvalue_counts.r.0``; every field as ``config.…``; ``commit``, ``version.…``, ``machine.…``, ``seconds``,
-    ``peak_memory``, ``selected.…``, ``data.…`` (``data.digest`` tells data apart) and ``path``, the file of the record.
-    What a run lacks is missing.
+    from the defaults of the system, as text, but for those in ``budget``; ``budget``, the settings of the task, and what is
+    less than the default budget; ``name``, the system with its changes, and its data where those of one budget differ; the
+    final numbers, those in mappings and lists under dotted names such as ``eigenvalue_counts.r.0``; every field as
+    ``config.…``; ``commit``, ``version.…``, ``machine.…``, ``seconds``, ``peak_memory``, ``selected.…``, ``data.…``
+    (``data.digest`` tells data apart) and ``path``, the file of the record. What a run lacks is missing.
 
     Args:
         folders: run folders, folders of these, records, or folders of records; a folder may hold several kinds.
@@ -88,19 +88,24 @@ def config_of(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def changes(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """The fields of a configuration, other than method and group, that differ from the defaults of these two.
+    """The fields of a configuration, other than method, group and settings, that differ from the defaults of these.
 
     A budget that has a name brings defaults of its own.
     """
-    chosen = {name: config[name] for name in ("method", "group")}
-    named = {name: config[name] for name in task.budget if isinstance(config.get(name), str)}
-    defaults = task.config(**chosen, **named).resolved().identity
-    defaults |= {name: getattr(task.config(), name) for name in named}
+    defaults = _defaults(config, task)
     return {
         name: value
         for name, value in config.items()
         if (value != defaults[name] if name in defaults else value is not None)
     }
+
+
+def _defaults(config: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """The fields of the default configuration for the method, the group, the settings of the task and a budget by name."""
+    chosen = {name: config[name] for name in ("method", "group", *task.settings) if name in config}
+    named = {name: config[name] for name in task.budget if isinstance(config.get(name), str)}
+    usual = task.config()
+    return task.config(**chosen, **named).resolved().identity | {name: getattr(usual, name) for name in named}
 
 
 def command(config: Mapping[str, Any], task: Task, seeds: Iterable[int]) -> str:
@@ -113,7 +118,9 @@ def command(config: Mapping[str, Any], task: Task, seeds: Iterable[int]) -> str:
     """
     words = ["equilatent run", task.name, "--method", config["method"], "--group", config["group"]]
     words += ["--seed", _ranges(sorted(seeds))]
-    for name, value in changes(config, task).items():
+    usual = task.config().identity
+    settings = {name: config[name] for name in task.settings if name in config and config[name] != usual[name]}
+    for name, value in {**settings, **changes(config, task)}.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option if value else f'no-{option}'}")
@@ -163,8 +170,9 @@ def _row(path: Path, record: Mapping[str, Any], tasks: Mapping[str, Task]) -> di
     first = task.quantities[0].name
     if not any(name == first or name.startswith(f"{first}.") for name in numbers):
         numbers[first] = None  # what runs are compared by is always a column
-    changed = changes(config, task)
-    budget = {name: changed[name] for name in task.budget if name in changed and _is_another(name, changed[name], task)}
+    changed, usual = changes(config, task), _defaults(config, task)
+    less = [name for name in task.budget if name in changed and _is_another(changed[name], usual[name])]
+    budget = {name: config[name] for name in (*task.settings, *less) if name in config}
     text = _words({name: value for name, value in changed.items() if name not in budget})
     data = json.dumps(record["data"], sort_keys=True)
     return {
@@ -217,9 +225,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_another(name: str, value: Any, task: Task) -> bool:
+def _is_another(value: Any, default: Any) -> bool:
     """Whether this is a budget with another name, or a smaller one than the default, or than no bound."""
-    default = getattr(task.config(), name)
     return value is not None and (default is None or isinstance(default, str) or value < default)
 
 

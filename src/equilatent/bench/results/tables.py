@@ -182,7 +182,7 @@ def _controls_of(config: Mapping[str, Any], task: Task) -> dict[str, dict[str, A
     """The configurations that have to stand beside one, by what they decide; that of the baseline by its name."""
     found = {}
     for control in ([Control(task.baseline, task.baseline)] if task.baseline else []) + list(task.controls):
-        kept = {name: config[name] for name in (*task.budget, *control.keeps) if name in config}
+        kept = {name: config[name] for name in (*task.settings, *task.budget, *control.keeps) if name in config}
         base = replace(task.config(), **kept, method=control.method, group=config["group"])
         made = {name: value(base) if callable(value) else value for name, value in control.fields.items()}
         found[control.title] = replace(base, **made).resolved().identity

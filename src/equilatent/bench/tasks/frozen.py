@@ -89,7 +89,7 @@ _DATASETS = {
         channels=1,
         side=28,
         features=80,
-        epochs=4,
+        epochs=3,
         batch=128,
         rate=0.003,
         jitter={
@@ -103,9 +103,9 @@ _DATASETS = {
         channels=3,
         side=32,
         features=192,
-        epochs=20,
+        epochs=12,
         batch=64,
-        rate=0.003,
+        rate=0.001,
         jitter={
             "mild": Jitter(crop=0.1, contrast=0.1, brightness=0.1, colour=0.05, noise=0.02),
             "strong": Jitter(crop=0.3, contrast=0.3, brightness=0.2, colour=0.15, noise=0.05),
@@ -146,7 +146,7 @@ class FrozenConfig(LatentTermConfig):
     """The latent of ours: the output of the batch norm, which is what is asked, or of the encoder before it."""
     latent: Literal["regular", "trivial", "wrong"] = "regular"
     """The representation of ours on the latent; wrong is a permutation drawn for each element, which is none."""
-    decorrelation: float = 0.1
+    decorrelation: float = 3.0
     """The weight of the decorrelation of the latent of ours."""
 
     def resolved(self) -> Self:
@@ -387,6 +387,7 @@ FROZEN = Task(
     criterion="error",
     baseline="cnn",
     budget=("limit", "epochs", "batch"),
+    settings=("dataset", "jitter"),
     controls=(
         Control("the same training without the latent term", "ours", {"strength": 0.0}),
         Control("without decorrelation", "ours", {"decorrelation": 0.0}),
