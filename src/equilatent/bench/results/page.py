@@ -67,10 +67,17 @@ def _tables(titled: Iterable[tuple[str, pd.DataFrame | None]]) -> Iterator[Block
 def _comparison(beside: pd.DataFrame, task: Task, budget: str) -> list[tuple[str, pd.DataFrame | None]]:
     if not task.baseline:
         return []
-    heading = task.quantities[0].heading.capitalize()
-    paper = "" if budget else ", beside the paper's mean (deviation)"
-    title = f"{heading}, mean ± deviation (number of seeds){paper}"
-    return [(title, tables.cross_table(beside, task, budget))]
+    published = tables.in_the_paper(beside, task, budget)
+    compared = []
+    for number, quantity in enumerate(task.quantities):
+        in_paper = any(quantity.name in numbers for numbers in published.values())
+        if number and (quantity.given or not in_paper):
+            continue  # what systems are compared by, and what the paper has of the rest
+        heading = quantity.heading[0].upper() + quantity.heading[1:]
+        paper = ", beside the paper's mean (deviation)" if in_paper else ""
+        title = f"{heading}, mean ± deviation (number of seeds){paper}"
+        compared.append((title, tables.cross_table(beside, task, budget, quantity)))
+    return compared
 
 
 def _details(part: pd.DataFrame, beside: pd.DataFrame, task: Task) -> Iterator[tuple[str, pd.DataFrame | None]]:

@@ -431,7 +431,7 @@ def _arrows(axis: Any, *, field: np.ndarray, title: str) -> None:
     axis.set_axis_off()
 
 
-def _published() -> dict[tuple[str, str], dict[str, str]]:
+def _published() -> dict[tuple[str, ...], dict[str, str | tuple[str, ...]]]:
     """Table 6: errors with their deviations, and millions of parameters."""
     table = {
         "mlp": ("1.38 (0.06)", "1.34 (0.03)", "8.33"),
