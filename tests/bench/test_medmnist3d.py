@@ -289,3 +289,12 @@ def test_table_5() -> None:
         ("rpp", "S4xC2"),
     }
     assert medmnist3d.MEDMNIST3D.quantities[0].name == "test_auc"
+
+
+def test_which_data_are_loaded(data: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    for name in ("brain", "medmnist3d"):
+        monkeypatch.setattr(medmnist3d, name, lambda *of, name=name: asked.append((name, *of[:-1])) or data)
+    for dataset in ("organ", "tissue", "hemisphere"):
+        Medmnist3dProblem(Medmnist3dConfig(dataset=dataset).resolved(), CPU)  # type: ignore[arg-type]
+    assert asked == [("medmnist3d", "organmnist3d", 28), ("brain", "tissue"), ("brain", "hemisphere")]

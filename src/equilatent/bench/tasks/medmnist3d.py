@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import equilatent as eq
 from equilatent.actions import SupportsAction
 from equilatent.bench.architecture import LAYERS, Conv, Pool, Residual, Resize, VolumeClassifier
-from equilatent.bench.data import ImageData, medmnist3d
+from equilatent.bench.data import ImageData, brain, medmnist3d
 from equilatent.bench.harness.config import RunConfig
 from equilatent.bench.harness.task import Control, Problem, Quantity, Split, Task
 from equilatent.bench.latent_term_config import LatentTermConfig
@@ -55,17 +55,20 @@ _DATASETS = {
     "adrenal": _Dataset(),
     "vessel": _Dataset(),
     "fracture": _Dataset(classes=3),
+    "tissue": _Dataset(),
+    "hemisphere": _Dataset(),
 }
 
 
 @dataclass(frozen=True)
 class Medmnist3dConfig(LatentTermConfig):
-    """Volumes of 28³ voxels, the residual network of appendix C.2, and Table 10."""
+    """Volumes of 28³ voxels of MedMNIST or of a brain, the residual network of appendix C.2, and Table 10."""
 
     group: str = "S4"
     """What transforms a volume: S4, the rotations of the cube, or S4xC2, mirrors too."""
-    dataset: Literal["nodule", "synapse", "organ", "adrenal", "vessel", "fracture"] = "nodule"
-    """The set of MedMNIST; the first three are those of the paper."""
+    dataset: Literal["nodule", "synapse", "organ", "adrenal", "vessel", "fracture", "tissue", "hemisphere"] = "nodule"
+    """A set of MedMNIST, of which the first three are those of the paper, or patches of a brain with the label tissue, which
+    no motion changes, or hemisphere, which mirrors swap."""
     epochs: int = 0
     """Passes over the training samples, at most; 0 for those of the data set."""
     batch: int = 32
@@ -293,6 +296,8 @@ def accuracy(scores: Tensor, classes: Tensor) -> float:
 
 
 def _load(config: Medmnist3dConfig) -> ImageData:
+    if config.dataset in ("tissue", "hemisphere"):
+        return brain(config.dataset, config.data)
     return medmnist3d(f"{config.dataset}mnist3d", 28, config.data)
 
 
