@@ -298,3 +298,24 @@ def test_which_data_are_loaded(data: ImageData, monkeypatch: pytest.MonkeyPatch)
     for dataset in ("organ", "tissue", "hemisphere"):
         Medmnist3dProblem(Medmnist3dConfig(dataset=dataset).resolved(), CPU)  # type: ignore[arg-type]
     assert asked == [("medmnist3d", "organmnist3d", 28), ("brain", "tissue"), ("brain", "hemisphere")]
+
+
+@pytest.mark.parametrize("group", ["S4", "S4xC2"])
+@pytest.mark.parametrize("method", ["scnn", "rpp", "pscnn"])
+def test_steerable_systems_train_on_volumes_as_they_are(method: str, group: str, data: ImageData) -> None:
+    problem, system = make(data, method=method, group=group, features=8)
+    model: Any = system.model.eval()
+    assert system.latent is not None and problem.config.resize == "trilinear" and problem.config.rate == 0.001
+    x, y = problem.batch(torch.arange(2), seeded())
+    loss, terms = system.loss(x, y, seeded(5))
+    expected = F.cross_entropy(model(x), y)
+    assert float(terms["task"]) == pytest.approx(expected.item(), rel=1e-4)
+    assert loss.item() == pytest.approx(expected.item() + float(terms["penalty"]), rel=1e-4)
+    assert (float(terms["penalty"]) > 1e-4) == (method == "rpp")
+    assert set(system.report().get("degrees", [])) == ({"block2", "block4", "block5"} if method == "pscnn" else set())
+
+
+def test_nearest_resizing_is_refused_where_the_network_is_to_be_equivariant() -> None:
+    config = dataclasses.replace(Medmnist3dConfig(method="scnn", resize="nearest"), device="cpu").resolved()
+    assert any("--resize nearest is not equivariant" in problem for problem in problems(TASK, config))
+    assert (config.width, config.features, config.epochs) == (6, 48, 150)
