@@ -264,8 +264,9 @@ def test_what_a_task_refers_to_is_there(name: str) -> None:
     for control in task.controls:
         assert control.method in task.systems
         assert set(control.fields) <= fields
-    for method, group in task.published:
+    for method, group, *settings in task.published:
         assert method in task.systems and group in task.groups
+        assert len(settings) == len(task.settings)
     names = [quantity.name for quantity in task.quantities]
     assert len(names) == len(set(names))
     assert all(system.title for system in task.systems.values())
@@ -283,5 +284,6 @@ def test_systems_are_offered_where_they_can_be_built() -> None:
             *("zero", "persistence", "mlp", "plain", "cnn", "e2cnn"),
             *("rpp", "lift", "rgroup", "rsteer", "pscnn", "ours"),
         ],
+        "medmnist3d": ["plain", "cnn", "scnn", "rpp", "pscnn", "ours"],
         "frozen": ["cnn", "ours", "exact", "thumbnail"],
     }

@@ -16,10 +16,10 @@ import torch
 
 import equilatent as eq
 from equilatent.bench.catalogue import CATALOGUE
-from equilatent.bench.data import TYPEFACES, ImageData, SmokeData, _cifar10, _mnist, smoke_windows
+from equilatent.bench.data import TYPEFACES, ImageData, SmokeData, _cifar10, _medmnist, _mnist, smoke_windows
 from equilatent.bench.harness.run import problems
 from equilatent.bench.latent_questions import HeadTraining
-from equilatent.bench.tasks import ddmnist, frozen, smoke
+from equilatent.bench.tasks import ddmnist, frozen, medmnist3d, smoke
 from equilatent.bench.tasks.learned import _cifar10 as cifar10_task
 from equilatent.bench.tasks.learned import _tmnist as tmnist_task
 from equilatent.cli import main
@@ -71,6 +71,22 @@ def write_frozen(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(frozen, name, value)
 
 
+def write_medmnist3d(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str = "nodulemnist3d", classes: int = 2
+) -> None:
+    """A file as the publisher's, of tiny splits."""
+    arrays: dict[str, np.ndarray] = {}
+    for split, count in (("train", 20), ("val", 2 * classes), ("test", classes)):
+        arrays[f"{split}_images"] = RNG.integers(256, size=(count, 28, 28, 28), dtype=np.uint8)
+        arrays[f"{split}_labels"] = (np.arange(count, dtype=np.uint8) % classes)[:, None]
+    path = folder / f"{name}.npz"
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+    digest = hashlib.md5(path.read_bytes()).hexdigest()
+    known = _medmnist.MEDMNIST3D[name]
+    monkeypatch.setitem(_medmnist.MEDMNIST3D, name, replace(known, digests={28: digest}))
+    monkeypatch.setattr(medmnist3d, "_MEASURED", 2)
+
+
 def write_smoke(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = torch.from_numpy(RNG.normal(size=(1, 309, 2, 32, 32)).astype(np.float32))
     files = {"smoke.npy": {"digest": "sha256:0", "verified": True}}
@@ -87,14 +103,21 @@ WRITERS: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "mnist": write_mnist,
     "cifar10": write_cifar10,
     "ddmnist": write_ddmnist,
+    "medmnist3d": write_medmnist3d,
     "smoke": write_smoke,
     "frozen": write_frozen,
 }
+#: What is said besides on the command line, so that networks are small.
+SMALL = {"medmnist3d": ["--width", "1", "--features", "48"]}
+#: Systems whose convolutions of volumes take long on a processor.
+STEERABLE = ("scnn", "rpp", "pscnn")
 #: Each group with the system that is the default, and every other system with one group.
 CASES = [(name, group, CATALOGUE[name].config().method) for name in WRITERS for group in CATALOGUE[name].groups]
 CASES += [
     ("mnist", "D3", "control"),
     *(("ddmnist", "D1", name) for name in ("cnn", "scnn", "restriction", "rpp", "pscnn")),
+    *(("medmnist3d", "S4", name) for name in ("plain", "cnn")),
+    *(pytest.param("medmnist3d", "S4", name, marks=pytest.mark.slow) for name in STEERABLE),
     *(("smoke", "C4", name) for name in CATALOGUE["smoke"].systems if name != "ours"),
     *(("frozen", "C4", name) for name in ("cnn", "exact", "thumbnail")),
 ]
@@ -135,7 +158,7 @@ def test_task_end_to_end(
     data.mkdir()
     WRITERS[name](data, monkeypatch)
     command = ["run", name, "--group", group, "--method", method, "--limit", "50", "--epochs", "2", "--batch", "16"]
-    command += ["--device", "cpu", "--data", str(data), "--out", str(tmp_path / "runs")]
+    command += ["--device", "cpu", "--data", str(data), "--out", str(tmp_path / "runs"), *SMALL.get(name, [])]
     assert main(command) == 0
     (path,) = (tmp_path / "runs").rglob("record.json")
     assert str(path) in capsys.readouterr().out
@@ -162,15 +185,39 @@ def test_task_end_to_end(
 
 @pytest.mark.parametrize(
     ("name", "group"),
-    [("tmnist", "C2"), ("mnist", "A4"), ("mnist", "C4xC2"), ("cifar10", "C4"), ("ddmnist", "D1"), ("frozen", "C4")],
+    [
+        ("tmnist", "C2"),
+        ("mnist", "A4"),
+        ("mnist", "C4xC2"),
+        ("cifar10", "C4"),
+        ("ddmnist", "D1"),
+        ("frozen", "C4"),
+        ("medmnist3d", "S4"),
+    ],
 )
 def test_the_same_again_is_the_same(name: str, group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     WRITERS[name](tmp_path, monkeypatch)
     command = ["run", name, "--group", group, "--limit", "50", "--epochs", "2", "--batch", "16", "--device", "cpu"]
+    command += SMALL.get(name, [])
     for out in ("one", "other"):
         assert main([*command, "--data", str(tmp_path), "--out", str(tmp_path / out)]) == 0
     first, second = (json.loads(path.read_text()) for path in sorted(tmp_path.rglob("record.json")))
     assert (first["final"], first["curve"]) == (second["final"], second["curve"])
+
+
+@pytest.mark.parametrize(("dataset", "classes"), [("synapse", 2), ("organ", 11)])
+def test_sets_of_medmnist_end_to_end(
+    dataset: str, classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The rows of table 5, of files in the format of the publisher."""
+    write_medmnist3d(tmp_path, monkeypatch, f"{dataset}mnist3d", classes)
+    command = ["run", "medmnist3d", "--dataset", dataset, "--epochs", "1", "--width", "3"]
+    assert main([*command, "--device", "cpu", "--data", str(tmp_path), "--out", str(tmp_path / "runs")]) == 0
+    (path,) = (tmp_path / "runs").rglob("record.json")
+    record = json.loads(path.read_text())
+    assert (record["config"]["dataset"], record["config"]["features"]) == (dataset, 24)
+    assert list(record["data"]["files"]) == [f"{dataset}mnist3d.npz"]
+    assert 0 <= record["final"]["test_auc"] <= 1
 
 
 @pytest.mark.parametrize(
@@ -228,9 +275,11 @@ def test_the_control_runs_for_all_epochs() -> None:
 
 def test_every_task_has_a_tiny_version() -> None:
     assert set(CATALOGUE) == set(WRITERS)
-    assert {
-        (name, method) for name in ("mnist", "ddmnist", "smoke", "frozen") for method in CATALOGUE[name].systems
-    } <= {(name, method) for name, _, method in CASES}
+    whole = ("mnist", "ddmnist", "medmnist3d", "smoke", "frozen")
+    cases = [getattr(case, "values", case) for case in CASES]
+    assert {(name, method) for name in whole for method in CATALOGUE[name].systems} <= {
+        (name, method) for name, _, method in cases
+    }
 
 
 @pytest.mark.parametrize("method", ["learned", "control"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from torch import nn
 
@@ -16,7 +16,9 @@ __all__ = [
     "EncoderDecoder",
     "FieldPredictor",
     "Pool",
+    "Residual",
     "Resize",
+    "VolumeClassifier",
     "WholeImageClassifier",
 ]
 
@@ -27,19 +29,28 @@ LAYERS = {"encoder": "encoder", "norm": "head.0"}
 
 @dataclass(frozen=True)
 class Resize:
-    """Images enlarged to a size in pixels."""
+    """Images or volumes enlarged to a size in pixels.
+
+    Steerable networks of images interpolate linearly whatever is said here, since nearest is not equivariant.
+    """
 
     size: int
+    interpolation: Literal["nearest", "linear"] = "nearest"
 
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution with norm and nonlinearity; of a steerable network, `channels` fields instead of channels."""
+    """A convolution with norm and nonlinearity; of a steerable network, `channels` fields instead of channels.
+
+    The frequency is the highest one in these fields, where the group has irreps of higher ones; None for all that the
+    network uses.
+    """
 
     channels: int
     kernel: int
     stride: int = 1
     padding: int = 0
+    frequency: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,19 @@ class Pool:
 
 
 Block: TypeAlias = Resize | Conv | Pool
+
+
+@dataclass(frozen=True)
+class Residual:
+    """The sum of two paths through the same input.
+
+    Attributes:
+        main: convolutions with norm and nonlinearity, and pools.
+        skip: the same, but that its convolutions have no norm, and in an ordinary network no nonlinearity.
+    """
+
+    main: tuple[Conv | Pool, ...]
+    skip: tuple[Conv | Pool, ...]
 
 
 @dataclass(frozen=True)
@@ -83,6 +107,31 @@ class WholeImageClassifier(Classifier):
     """
 
     side: int = 28
+
+
+@dataclass(frozen=True)
+class VolumeClassifier:
+    """A classifier of volumes [B, channels, D, H, W].
+
+    Its encoder is the blocks, of which the last is residual and leads to the features, the latent: the last convolution of
+    either path has neither norm nor nonlinearity, and leaves one voxel. Its head is batch norm, ELU and a linear layer.
+
+    Attributes:
+        blocks: the table.
+        classes: number of classes.
+        channels: of a volume.
+    """
+
+    blocks: tuple[Resize | Pool | Residual, ...]
+    classes: int
+    channels: int = 1
+
+    @property
+    def features(self) -> int:
+        """Width of the latent."""
+        last = self.blocks[-1]
+        assert isinstance(last, Residual) and isinstance(last.main[-1], Conv)
+        return last.main[-1].channels
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import equilatent as eq
 from equilatent.actions import Action, SupportsAction
@@ -18,14 +18,18 @@ def latent_action(group: Group, name: str, features: int) -> SupportsAction | No
     Args:
         group: the group; for ``"defining"`` a direct product of groups of motions.
         name: ``"regular"``, ``"trivial"``, ``"defining"`` (as many copies of the spaces that the factors act on as fit, the
-            rest trivial) or ``"wrong"`` (a permutation drawn for each element, which is no representation).
+            rest trivial), ``"wrong"`` (a permutation drawn for each element, which is no representation) or ``"reversed"``
+            (g acts by the regular representation of g⁻¹, which composes in the wrong order).
         features: how many.
 
     Returns:
         The action, or None if there are too few features for one copy.
     """
-    if name == "regular":
-        return eq.reps.padded_regular(group, features) if features >= group.order else None
+    if name in ("regular", "reversed"):
+        if features < group.order:
+            return None
+        rho = eq.reps.padded_regular(group, features)
+        return rho if name == "regular" else eq.actions.function(group, _Reversed(rho))
     if name == "trivial":
         return eq.actions.trivial(group)
     return _wrong(group, features) if name == "wrong" else _defining(group, features)
@@ -71,6 +75,18 @@ def feature_map_action(group: Group, name: str, channels: int, side: int) -> Sup
         return acted.view(latent.shape)
 
     return eq.actions.function(group, act)
+
+
+class _Reversed(nn.Module):
+    """g acts by ρ(g⁻¹)."""
+
+    def __init__(self, rho: eq.reps.Representation) -> None:
+        super().__init__()
+        self.rho = rho
+
+    def forward(self, latent: Tensor, g: Tensor) -> Tensor:
+        acted: Tensor = self.rho(latent, self.rho.group.inverse(g))
+        return acted
 
 
 def _defining(group: Group, features: int) -> SupportsAction | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 
-from torch import Tensor, nn
+from torch import nn
 
-from equilatent.bench.systems.ordinary import classification_head, ordinary_classifier
+from equilatent.bench.systems.ordinary import ordinary_classifier, ordinary_volume_classifier
 from equilatent.bench.tasks.ddmnist import DdmnistConfig, network
+from equilatent.bench.tasks.medmnist3d import residual_network
 
 __all__ = ["ddmnist_cnn", "medmnist3d_cnn", "smoke_cnn"]
 
@@ -41,32 +42,7 @@ def medmnist3d_cnn(classes: int = 2, *, width: int = 6) -> nn.Sequential:
     >>> sum(parameter.numel() for parameter in medmnist3d_cnn().parameters())
     141998
     """
-    c = width
-
-    def block(inputs: int, outputs: int, kernel: int, stride: int, padding: int) -> nn.Sequential:
-        convolution = nn.Conv3d(inputs, outputs, kernel, stride=stride, padding=padding)
-        return nn.Sequential(convolution, nn.BatchNorm3d(outputs), nn.ELU())
-
-    encoder = nn.Sequential(
-        nn.Upsample(size=(29, 29, 29)),
-        _Residual(
-            nn.Sequential(block(1, c, 7, 1, 2), block(c, 2 * c, 5, 1, 2)),
-            nn.Conv3d(1, 2 * c, 7, padding=2),
-        ),
-        nn.AvgPool3d(5, stride=2, padding=1),
-        _Residual(
-            nn.Sequential(
-                block(2 * c, 4 * c, 3, 2, 1), nn.AvgPool3d(5, stride=2, padding=1), block(4 * c, 6 * c, 3, 2, 2)
-            ),
-            nn.Sequential(nn.AvgPool3d(5, stride=2), nn.Conv3d(2 * c, 6 * c, 3)),
-        ),
-        _Residual(
-            nn.Sequential(block(6 * c, 6 * c, 3, 1, 1), nn.AvgPool3d(3, stride=1), nn.Conv3d(6 * c, 8 * c, 1)),
-            nn.Conv3d(6 * c, 8 * c, 3),
-        ),
-        nn.Flatten(),
-    )
-    return nn.Sequential(OrderedDict(encoder=encoder, head=classification_head(8 * c, classes)))
+    return ordinary_volume_classifier(residual_network(classes, width))
 
 
 def smoke_cnn(frames: int = 10, *, width: int = 92) -> nn.Sequential:
@@ -88,16 +64,3 @@ def smoke_cnn(frames: int = 10, *, width: int = 92) -> nn.Sequential:
         for inputs, outputs in itertools.pairwise(channels)
     ]
     return nn.Sequential(OrderedDict(encoder=nn.Sequential(*blocks), head=nn.Conv2d(width, 2, 3, padding=1)))
-
-
-class _Residual(nn.Module):
-    """The sum of a block and its skip."""
-
-    def __init__(self, block: nn.Module, skip: nn.Module) -> None:
-        super().__init__()
-        self.block = block
-        self.skip = skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = self.block(x) + self.skip(x)
-        return total

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from equilatent.bench.catalogue import CATALOGUE
 from equilatent.bench.harness.task import Drawing, Task
 from equilatent.bench.results import figures, page
 from equilatent.bench.results.frame import load
@@ -333,3 +334,42 @@ def test_a_run_of_the_harness_is_read_with_its_figures(tmp_path: Path, monkeypat
     ]
     said = next(block.content for block in page.blocks_of(frame, task) if block.kind == "verdict")
     assert said.endswith("1 seed each).") and "too few seeds to tell it from the algebra loss alone" in said
+
+
+def test_the_paper_has_numbers_of_its_own_for_each_data_set(record: Make, tmp_path: Path) -> None:
+    task = CATALOGUE["medmnist3d"]
+    chosen: list[dict[str, Any]] = [
+        {"dataset": "organ"},
+        {"dataset": "organ", "epochs": 3},
+        {"dataset": "nodule", "method": "cnn"},
+        {"dataset": "adrenal"},
+    ]
+    for number, fields in enumerate(chosen):
+        config = task.config(**fields).resolved()
+        final = {"test_auc": 0.75, "test_accuracy": 0.5, "parameters": 1}
+        kept = {"config": config.identity, "final": final, "method": config.method, "protocol": 1}
+        content = {**record(), **kept, "experiment": "medmnist3d", "group": "S4"}
+        (tmp_path / f"{number}.json").write_text(json.dumps(content), "utf-8")
+    runs = load([tmp_path], {"medmnist3d": task})
+    assert runs.attrs["left_out"] == {}
+    found = {}
+    for budget, part in runs.groupby("budget"):
+        blocks = page.blocks_of(part, task)
+        tables = {block.title: block.content for block in blocks if block.kind == "table"}
+        found[budget] = {
+            title.split(",")[0]: table.loc["ours" if budget != "dataset = nodule" else "cnn"].to_dict()
+            for title, table in tables.items()
+            if title.startswith("Test")
+        }
+    assert found == {
+        "dataset = organ": {
+            "Test AUC": {"S4": "0.750 (1)"},
+            "Test accuracy": {"S4": "0.500 (1)", "S4, paper": "0.642 (0.056)", "S4xC2": "–", "S4xC2, paper": "–"},
+        },
+        "dataset = organ, epochs = 3": {"Test AUC": {"S4": "0.750 (1)"}},
+        "dataset = nodule": {
+            "Test AUC": {"S4": "0.750 (1)"},
+            "Test accuracy": {"S4": "0.500 (1)", "S4, paper": "0.879 (0.007)", "S4xC2": "–", "S4xC2, paper": "–"},
+        },
+        "dataset = adrenal": {"Test AUC": {"S4": "0.750 (1)"}},
+    }

@@ -3,6 +3,7 @@
 Images stay uint8 and whole in memory. Nothing is unpickled, and nothing is imported that a loader does not use.
 """
 
+from equilatent.bench.data._brain import brain
 from equilatent.bench.data._cifar10 import cifar10
 from equilatent.bench.data._command import data_command
 from equilatent.bench.data._digit_pairs import WINDOWS, DigitPairs, digit_pairs
@@ -43,6 +44,7 @@ __all__ = [
     "SmokeData",
     "SmokeSimulator",
     "TypefaceData",
+    "brain",
     "centred",
     "cifar10",
     "coarse",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from equilatent.bench.data._brain import BRAIN_FILES, BRAIN_SOURCE, find_template
 from equilatent.bench.data._cifar10 import CIFAR10_ARCHIVE, CIFAR10_HEAD, CIFAR10_SOURCE, find_batches
 from equilatent.bench.data._files import Published, content_digest, find_data_dir
 from equilatent.bench.data._medmnist import MEDMNIST3D, MEDMNIST3D_SOURCE
@@ -44,6 +45,7 @@ DATA_SETS = {
         for name, volumes in MEDMNIST3D.items()
         for size in volumes.digests
     },
+    "brain": DataSet(tuple(BRAIN_FILES.values()), BRAIN_SOURCE),
     "smoke": DataSet((), SMOKE_SOURCE),
 }
 
@@ -79,6 +81,8 @@ def data_command(
             if name == "smoke":
                 smoke(folder, simulator=simulator, progress=progress)
             for file in DATA_SETS[name].files:
+                if name == "brain" and find_template(file, folder) is not None:
+                    continue
                 if name == "cifar10" and find_batches(folder) is not None:
                     continue
                 _verify(file, file.get(folder, download=True, progress=progress))
@@ -89,14 +93,19 @@ def data_command(
     rows = [("data set", "state", "size", "fetched from", "source")]
     for name, data_set in DATA_SETS.items():
         state = _smoke_state(recipe, folder) if name == "smoke" else _state(name, folder)
-        host = urllib.parse.urlsplit(data_set.files[0].urls[0]).hostname if data_set.files else "made here"
-        rows.append((name, *state, host or "", data_set.source))
+        rows.append((name, *state, _fetched_from(name, data_set), data_set.source))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     files = [file for data_set in DATA_SETS.values() for file in data_set.files]
     places = sorted({SMOKE_FOLDER, *(part for file in (*files, *CIFAR10_HEAD, TMNIST_CSV) for part in file.folders)})
     lines += ["", f"Looked for in {folder} and, inside it, in {', '.join(places)}."]
     return "\n".join(lines)
+
+
+def _fetched_from(name: str, data_set: DataSet) -> str:
+    if name == "brain":
+        return "nilearn"
+    return urllib.parse.urlsplit(data_set.files[0].urls[0]).hostname or "" if data_set.files else "made here"
 
 
 def _state(name: str, folder: Path) -> tuple[str, str]:
@@ -113,6 +122,8 @@ def _state(name: str, folder: Path) -> tuple[str, str]:
             return "present, not verified", _size(table.stat().st_size)
         here = "to be drawn" if find_plex() is not None else f"but {PLEX_PACKAGE} is not installed"
         return _state_of(f"typeface verified, {here}", DATA_SETS[name].files, folder)
+    if name == "brain":
+        return _state_of("verified", DATA_SETS[name].files, folder, find_template)
     return _state_of("verified", DATA_SETS[name].files, folder)
 
 
@@ -128,8 +139,13 @@ def _smoke_state(recipe: SmokeRecipe, folder: Path) -> tuple[str, str]:
     return f"verified, by {recipe.simulator}", _size(path.stat().st_size)
 
 
-def _state_of(present: str, files: Sequence[Published], folder: Path) -> tuple[str, str]:
-    paths = [file.find(folder) for file in files]
+def _state_of(
+    present: str,
+    files: Sequence[Published],
+    folder: Path,
+    find: Callable[[Published, Path], Path | None] = Published.find,
+) -> tuple[str, str]:
+    paths = [find(file, folder) for file in files]
     there = [path for path in paths if path is not None]
     size = sum(path.stat().st_size for path in there)
     if len(there) < len(files):

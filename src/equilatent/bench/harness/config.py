@@ -58,7 +58,7 @@ class RunConfig:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     """Arithmetic of the network; bf16-mixed is faster where the processor has instructions for it, and slower elsewhere."""
     channels_last: bool = False
-    """Keep images with the channels last in memory, which is faster for convolutions on most processors."""
+    """Keep images and volumes with the channels last in memory, which is faster for convolutions on most processors."""
     schedule: Literal["constant", "cosine", "exponential"] = added("constant")
     """The learning rate over the run: constant, falling to 0 along half a cosine, or times 0.95 after every epoch."""
     weight_decay: float = added(0.0)

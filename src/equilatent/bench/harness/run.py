@@ -28,6 +28,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 from safetensors.torch import save
+from torch import nn
 from tqdm import tqdm
 
 from equilatent._seeds import combined_seed
@@ -222,7 +223,7 @@ def _carry_out(
     if system.latent is not None:
         problem.latent = system.latent
     if config.channels_last:
-        system.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _channels_last(system.model)
     if fabric.is_global_zero:
         write_json(
             folder / "config.json",
@@ -265,6 +266,14 @@ def _carry_out(
         write_json(folder / "record.json", record)
     except ValueError as error:
         raise NonFiniteError(f"a final number of {task.name} is not finite: {final}. Lower --rate.") from error
+
+
+def _channels_last(model: nn.Module) -> None:
+    """Keep kernels with the channels last in memory; what they convolve follows."""
+    for weights in model.parameters():
+        if weights.ndim in (4, 5):
+            memory_format = torch.channels_last if weights.ndim == 4 else torch.channels_last_3d
+            weights.data = weights.data.to(memory_format=memory_format)
 
 
 def _fabric(config: RunConfig, device: torch.device, ranks: ClusterEnvironment) -> Fabric:

@@ -180,8 +180,8 @@ class Task:
             runs in which they are the same are compared.
         controls: runs that have to stand beside those of its own system, the one that its configuration has by default.
         systems: by name, those that can be trained on it, in the order of the table; filled in where both are known.
-        published: the paper's numbers: for each (method, group) and name of a quantity what is printed: a text for all
-            runs together, or a tuple with one for each run.
+        published: the paper's numbers: for each (method, group), followed by the values of the settings, and name of a
+            quantity what is printed: a text for all runs together, or a tuple with one for each run.
         by_element: numbers that map the name of each group element to an error, with their titles.
         by_layer: numbers that map the name of each layer to a number, with their titles.
         figures: the figures of runs that differ in their seed alone, from the arrays of each seed that `Problem.observe`
@@ -206,7 +206,7 @@ class Task:
     settings: Sequence[str] = ()
     controls: Sequence[Control] = ()
     systems: Mapping[str, type[System]] = field(default_factory=dict)
-    published: Mapping[tuple[str, str], Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)
+    published: Mapping[tuple[Any, ...], Mapping[str, str | tuple[str, ...]]] = field(default_factory=dict)
     by_element: Mapping[str, str] = field(default_factory=dict)
     by_layer: Mapping[str, str] = field(default_factory=dict)
     figures: Callable[[Mapping[int, Mapping[str, np.ndarray]], Any], Sequence[Drawing]] | None = None

@@ -19,7 +19,7 @@ from equilatent.bench.harness.record import read_record
 from equilatent.bench.harness.task import Task
 from equilatent.errors import EquilatentError
 
-__all__ = ["changes", "command", "config_of", "load", "usual_budget"]
+__all__ = ["changes", "command", "config_of", "load", "words_of"]
 
 #: Columns that every frame has.
 _KEYS = ("task", "system", "group", "seed", "protocol", "digest", "changes", "budget", "name")
@@ -100,12 +100,6 @@ def changes(config: Mapping[str, Any], task: Task, protocol: int | None = None) 
     }
 
 
-def usual_budget(task: Task) -> str:
-    """The budget, as the frame tells it, of runs of a task on its default settings and the whole budget."""
-    usual = task.config()
-    return _words({name: getattr(usual, name) for name in task.settings})
-
-
 def _defaults(config: Mapping[str, Any], task: Task, protocol: int | None) -> RunConfig:
     """The configuration that differs from the default in the method, the group and the settings of the task alone."""
     chosen = {name: config[name] for name in ("method", "group", *task.settings) if name in config}
@@ -180,7 +174,7 @@ def _row(path: Path, record: Mapping[str, Any], tasks: Mapping[str, Task]) -> di
     changed, usual = changes(config, task, protocol), _defaults(config, task, protocol)
     less = [name for name in task.budget if name in changed and _is_less(changed[name], getattr(usual, name))]
     budget = {name: config[name] for name in (*task.settings, *less) if name in config}
-    text = _words({name: value for name, value in changed.items() if name not in budget})
+    text = words_of({name: value for name, value in changed.items() if name not in budget})
     data = json.dumps(record["data"], sort_keys=True)
     return {
         "task": task.name,
@@ -190,7 +184,7 @@ def _row(path: Path, record: Mapping[str, Any], tasks: Mapping[str, Task]) -> di
         "protocol": record["protocol"],
         "digest": digest_of(task.config, config, record["protocol"]),
         "changes": text,
-        "budget": _words(budget),
+        "budget": words_of(budget),
         "name": f"{record['method']}, {text}" if text else record["method"],
         **numbers,
         **{f"config.{name}": value for name, value in config.items()},
@@ -206,7 +200,8 @@ def _row(path: Path, record: Mapping[str, Any], tasks: Mapping[str, Task]) -> di
     }
 
 
-def _words(fields: Mapping[str, Any]) -> str:
+def words_of(fields: Mapping[str, Any]) -> str:
+    """Fields and their values, as budgets and changes are told."""
     return ", ".join(f"{name} = {value}" for name, value in fields.items())
 
 

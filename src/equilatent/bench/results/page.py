@@ -16,7 +16,6 @@ import pandas as pd
 
 from equilatent.bench.harness.task import Drawing, Task
 from equilatent.bench.results import figures, tables
-from equilatent.bench.results.frame import usual_budget
 
 __all__ = ["Block", "as_markdown", "as_page", "blocks_of", "portraits_of"]
 
@@ -50,7 +49,7 @@ def blocks_of(runs: pd.DataFrame, task: Task) -> Iterator[Block]:
         if stand_ins := _said(part, "data.stand_in"):
             yield Block("text", f"Not on the whole of the paper's data: {stand_ins}.")
         shown = [] if superseded else [("Controls that are still to be run", tables.control_table(controls))]
-        yield from _tables(_comparison(beside, task, "" if budget == usual_budget(task) else budget) + shown)
+        yield from _tables(_comparison(beside, task, budget) + shown)
         drawings = [*(figures.scatters(beside, task) if task.baseline else ()), *figures.by_element(beside, task)]
         for drawing in drawings:
             where = [task.name, f"protocol-{protocol}" if superseded else "", budget, drawing.name]
@@ -68,10 +67,17 @@ def _tables(titled: Iterable[tuple[str, pd.DataFrame | None]]) -> Iterator[Block
 def _comparison(beside: pd.DataFrame, task: Task, budget: str) -> list[tuple[str, pd.DataFrame | None]]:
     if not task.baseline:
         return []
-    heading = task.quantities[0].heading.capitalize()
-    paper = "" if budget else ", beside the paper's mean (deviation)"
-    title = f"{heading}, mean ± deviation (number of seeds){paper}"
-    return [(title, tables.cross_table(beside, task, budget))]
+    published = tables.in_the_paper(beside, task, budget)
+    compared = []
+    for number, quantity in enumerate(task.quantities):
+        in_paper = any(quantity.name in numbers for numbers in published.values())
+        if number and (quantity.given or not in_paper):
+            continue  # what systems are compared by, and what the paper has of the rest
+        heading = quantity.heading[0].upper() + quantity.heading[1:]
+        paper = ", beside the paper's mean (deviation)" if in_paper else ""
+        title = f"{heading}, mean ± deviation (number of seeds){paper}"
+        compared.append((title, tables.cross_table(beside, task, budget, quantity)))
+    return compared
 
 
 def _details(part: pd.DataFrame, beside: pd.DataFrame, task: Task) -> Iterator[tuple[str, pd.DataFrame | None]]:

@@ -15,7 +15,7 @@ from scipy import stats
 
 from equilatent.bench.harness.config import digest_of
 from equilatent.bench.harness.task import Control, Quantity, Task
-from equilatent.bench.results.frame import command, config_of
+from equilatent.bench.results.frame import command, config_of, words_of
 
 __all__ = [
     "CHANCE",
@@ -25,6 +25,7 @@ __all__ = [
     "cross_table",
     "detail_table",
     "given_table",
+    "in_the_paper",
     "layer_table",
     "made_table",
     "own_runs",
@@ -266,8 +267,8 @@ def _outcome(own: pd.DataFrame, other: pd.DataFrame, column: str, quantity: Quan
     return (side if p < CHANCE else "not told apart from"), words
 
 
-def cross_table(part: pd.DataFrame, task: Task, budget: str) -> pd.DataFrame:
-    """A row for each system, a column for each group with the first quantity, beside what the paper has of it.
+def cross_table(part: pd.DataFrame, task: Task, budget: str, quantity: Quantity | None = None) -> pd.DataFrame:
+    """A row for each system, a column for each group with a quantity, beside what the paper has of it.
 
     The paper's numbers are those of the default budget, and of configurations in which nothing was changed.
 
@@ -275,10 +276,11 @@ def cross_table(part: pd.DataFrame, task: Task, budget: str) -> pd.DataFrame:
         part: runs on one protocol and budget, with their controls.
         task: the task.
         budget: which one it is; empty for the default one.
+        quantity: which one; the first by default.
     """
-    quantity = task.quantities[0]
+    quantity = quantity or task.quantities[0]
     column = next(iter(_columns(part, quantity)), quantity.name)
-    paper = {} if budget else {at: numbers[column] for at, numbers in task.published.items() if column in numbers}
+    paper = {at: numbers[column] for at, numbers in in_the_paper(part, task, budget).items() if column in numbers}
     groups = [each for each in task.groups if each in {*part["group"], *(group for _, group in paper)}]
     groups += [each for each in part["group"].unique() if each not in groups]
     systems = dict(zip(part["name"], part["system"], strict=True)) | {system: system for system, _ in paper}
@@ -296,6 +298,26 @@ def cross_table(part: pd.DataFrame, task: Task, budget: str) -> pd.DataFrame:
             }
     rows = sorted(systems, key=lambda name: (order.index(systems[name]), name != systems[name]))
     return pd.DataFrame(cells, index=pd.Index(rows, name="system"))
+
+
+def in_the_paper(
+    part: pd.DataFrame, task: Task, budget: str
+) -> dict[tuple[str, str], Mapping[str, str | tuple[str, ...]]]:
+    """What the paper has of the settings of these runs, for each (method, group); nothing on another budget.
+
+    Args:
+        part: runs on one protocol and budget.
+        task: the task.
+        budget: which one it is; empty for the default one, or the settings alone.
+    """
+    settings = _settings(part.iloc[0], task)
+    if budget not in ("", words_of(dict(zip(task.settings, settings, strict=True)))):
+        return {}
+    return {(at[0], at[1]): numbers for at, numbers in task.published.items() if at[2:] == settings}
+
+
+def _settings(run: pd.Series, task: Task) -> tuple[Any, ...]:
+    return tuple(run[f"config.{name}"] for name in task.settings)
 
 
 def detail_table(part: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -441,7 +463,7 @@ def _shown(runs: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _printed(task: Task, run: pd.Series, column: str) -> str | tuple[str, ...]:
-    return task.published.get((run["system"], run["group"]), {}).get(column, "")
+    return task.published.get((run["system"], run["group"], *_settings(run, task)), {}).get(column, "")
 
 
 def _mean_of(printed: str | tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from equilatent.bench.architecture import Classifier, FieldPredictor, WholeImageClassifier
+from equilatent.bench.architecture import Classifier, FieldPredictor, VolumeClassifier, WholeImageClassifier
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
 from equilatent.bench.systems.ordinary import ordinary_network, perceptron
@@ -21,7 +21,7 @@ class Plain(System):
 
     name = "plain"
     title = "the CNN on samples as they are"
-    builds: ClassVar[tuple[type, ...]] = (FieldPredictor,)
+    builds: ClassVar[tuple[type, ...]] = (FieldPredictor, VolumeClassifier)
     network: ClassVar[Callable[[Any], nn.Module]] = ordinary_network
 
     def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
@@ -39,7 +39,7 @@ class Augmented(Plain):
 
     name = "cnn"
     title = "the CNN alone, on augmented samples"
-    builds = (Classifier, WholeImageClassifier, FieldPredictor)
+    builds = (Classifier, WholeImageClassifier, FieldPredictor, VolumeClassifier)
 
     def loss(self, x: Any, y: Any, generator: torch.Generator | None) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss of the task on transformed samples."""

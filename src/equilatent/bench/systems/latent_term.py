@@ -10,7 +10,7 @@ from torch import Tensor
 
 import equilatent as eq
 from equilatent.actions import SupportsAction
-from equilatent.bench.architecture import LAYERS, Classifier, FieldPredictor, WholeImageClassifier
+from equilatent.bench.architecture import LAYERS, Classifier, FieldPredictor, VolumeClassifier, WholeImageClassifier
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
 from equilatent.bench.systems.ordinary import ordinary_network
@@ -24,7 +24,7 @@ class LatentTerm(System):
 
     name = "ours"
     title = "the CNN with a representation on its latent"
-    builds: ClassVar[tuple[type, ...]] = (Classifier, WholeImageClassifier, FieldPredictor)
+    builds: ClassVar[tuple[type, ...]] = (Classifier, WholeImageClassifier, FieldPredictor, VolumeClassifier)
 
     def __init__(self, problem: Problem, architecture: Any, config: Any, seed: int) -> None:
         self.problem = problem

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from equilatent.bench.architecture import Classifier, Conv, FieldPredictor, Pool, Resize
+from equilatent.actions import trivial as trivial_action
+from equilatent.bench.architecture import Classifier, Conv, FieldPredictor, Pool, Resize, VolumeClassifier
 from equilatent.bench.harness.system import System
 from equilatent.bench.harness.task import Problem
 from equilatent.bench.latents import feature_map_action
@@ -26,6 +27,13 @@ from equilatent.bench.systems.steerable import (
     ResidualPathwayConv2d,
     SoftDisc,
     SteerableConv2d,
+)
+from equilatent.bench.systems.volume_networks import (
+    ResidualMaker,
+    partial_residuals,
+    pathway_residuals,
+    steerable_volume_classifier,
+    strict_residuals,
 )
 from equilatent.errors import GroupError
 from equilatent.groups import Group, cyclic, dihedral
@@ -108,17 +116,20 @@ def _block(convolution: _Convolution, inputs: FieldType, outputs: FieldType, blo
 class Steerable(System):
     """The steerable network, whose features are exactly invariant (Weiler & Cesa 2019), on augmented samples.
 
-    The symmetry that is imposed is that of the whole image: of a product that acts on parts of it, the first factor.
+    The symmetry that is imposed is that of the whole image: of a product that acts on parts of it, the first factor. On
+    volumes it is that of all rotations, or of all rotations and mirrors if the group has these, and samples are as they are.
     """
 
     name = "scnn"
     title = "steerable convolutions, invariant to the group of the whole image"
-    builds: ClassVar[tuple[type, ...]] = (Classifier,)
+    builds: ClassVar[tuple[type, ...]] = (Classifier, VolumeClassifier)
     convolution: ClassVar[_Convolution] = SteerableConv2d
     restricted: ClassVar[bool] = False
     #: The norm of a predictor of fields, if it has one, and what puts its layers together.
     norm: ClassVar[Norm | None] = FieldNorm
     predictor: ClassVar[Callable[..., SteerableNetwork]] = steerable_predictor
+    #: What makes the residual blocks of a classifier of volumes.
+    residuals: ClassVar[Callable[[bool], ResidualMaker]] = strict_residuals
 
     model: SteerableNetwork
 
@@ -126,7 +137,11 @@ class Steerable(System):
         self.problem = problem
         group = problem.group.factors[0] if problem.group.factors else problem.group
         kind = type(self)
-        if isinstance(architecture, FieldPredictor):
+        if isinstance(architecture, VolumeClassifier):
+            self.model = steerable_volume_classifier(architecture, problem.group, kind.residuals)
+            # Invariant features, which a strict network has and the others may have.
+            self.latent = trivial_action(problem.group)
+        elif isinstance(architecture, FieldPredictor):
             self.model = kind.predictor(architecture, group, kind.convolution, kind.norm)
             # Regular fields: their grid turns, and in each point what the field consists of is permuted.
             self.latent = feature_map_action(
@@ -152,6 +167,7 @@ class Restricted(Steerable):
 
     name = "restriction"
     title = "SCNN with no symmetry imposed behind the fourth block"
+    builds = (Classifier,)
     restricted = True
 
 
@@ -174,9 +190,10 @@ class ResidualPathways(Steerable):
 
     name = "rpp"
     title = "each layer an equivariant path and a free one, with a prior on both"
-    builds = (Classifier, FieldPredictor)
+    builds = (Classifier, FieldPredictor, VolumeClassifier)
     convolution = ResidualPathwayConv2d
     norm = channel_norm
+    residuals = pathway_residuals
 
 
 class PartialSteerable(Steerable):
@@ -184,8 +201,9 @@ class PartialSteerable(Steerable):
 
     name = "pscnn"
     title = "each layer learns to which elements it is equivariant"
-    builds = (Classifier, FieldPredictor)
+    builds = (Classifier, FieldPredictor, VolumeClassifier)
     convolution = PartialConv2d
+    residuals = partial_residuals
 
 
 class Lift(Steerable):

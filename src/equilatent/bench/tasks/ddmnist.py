@@ -191,7 +191,7 @@ def _errors(name: str, error: eq.metrics.EquivarianceError) -> dict[str, Any]:
     }
 
 
-def _published() -> dict[tuple[str, str], dict[str, str | tuple[str, ...]]]:
+def _published() -> dict[tuple[Any, ...], dict[str, str | tuple[str, ...]]]:
     """Table 4: accuracy with its deviation, and millions of parameters."""
     table = {
         "cnn": ("0.907 (0.004)", "0.03", "0.938 (0.006)", "0.03", "0.800 (0.001)", "0.03"),

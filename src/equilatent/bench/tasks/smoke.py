@@ -431,7 +431,7 @@ def _arrows(axis: Any, *, field: np.ndarray, title: str) -> None:
     axis.set_axis_off()
 
 
-def _published() -> dict[tuple[str, str], dict[str, str]]:
+def _published() -> dict[tuple[Any, ...], dict[str, str | tuple[str, ...]]]:
     """Table 6: errors with their deviations, and millions of parameters."""
     table = {
         "mlp": ("1.38 (0.06)", "1.34 (0.03)", "8.33"),
@@ -447,7 +447,8 @@ def _published() -> dict[tuple[str, str], dict[str, str]]:
     }
     names = ("future_rmse", "domain_rmse", "parameters")
     return {
-        (method, "C4"): dict(zip(names, (future, domain, f"{parameters} M"), strict=True))
+        (method, "C4", size, "paper", 0.0): dict(zip(names, (future, domain, f"{parameters} M"), strict=True))
+        for size in _SIZES
         for method, (future, domain, parameters) in table.items()
     }
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from equilatent.bench.systems.steerable._fields import FieldType
-from equilatent.reps import Representation
+from equilatent.bench.systems.steerable._fields import Fields
 
 __all__ = ["Expansion"]
 
@@ -26,16 +26,16 @@ class Expansion:
     Attributes:
         inputs: the fields that come in.
         outputs: the fields that go out.
-        size: the side of the kernels in pixels.
+        size: the side of the kernels in pixels, along each axis of the grid.
         elements: the number of basis elements for each outgoing and each incoming block.
     """
 
-    inputs: FieldType
-    outputs: FieldType
+    inputs: Fields
+    outputs: Fields
     size: int
     elements: Sequence[Sequence[int]]
 
-    def pairs(self) -> Iterator[tuple[Representation, int, Representation, int, int]]:
+    def pairs(self) -> Iterator[tuple[Any, int, Any, int, int]]:
         """σ and its copies, ρ and its copies, and the elements of the pair, in the order of the weights."""
         for (sigma, going), counts in zip(self.outputs.blocks, self.elements, strict=True):
             for (rho, coming), count in zip(self.inputs.blocks, counts, strict=True):
@@ -65,14 +65,15 @@ class Expansion:
         return torch.cat(deviations)
 
     def kernel(self, weight: Tensor, bases: Tensor) -> Tensor:
-        """The dense kernel, [outputs.dim, inputs.dim, size, size]: one matrix product for each pair of blocks.
+        """The dense kernel, [outputs.dim, inputs.dim, size, …]: one matrix product for each pair of blocks.
 
         Args:
             weight: all weights.
             bases: all bases, in the dtype of the weights.
         """
         pairs = list(self.pairs())
-        pixels = self.size**2
+        axes = self.inputs.axes
+        pixels = self.size**axes
         lengths = [count * sigma.dim * rho.dim * pixels for sigma, _, rho, _, count in pairs]
         dense = []
         for (sigma, going, rho, coming, count), part, basis in zip(
@@ -83,4 +84,4 @@ class Expansion:
             dense.append(block.reshape(going * sigma.dim, coming * rho.dim, pixels))
         columns = len(self.inputs.blocks)
         rows = [torch.cat(dense[start : start + columns], dim=1) for start in range(0, len(dense), columns)]
-        return torch.cat(rows).view(self.outputs.dim, self.inputs.dim, self.size, self.size)
+        return torch.cat(rows).view(self.outputs.dim, self.inputs.dim, *[self.size] * axes)

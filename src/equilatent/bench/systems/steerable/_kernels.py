@@ -141,6 +141,11 @@ class GroupLikelihood(nn.Module):
         self.coefficients = nn.Parameter(torch.zeros(group.order))
         self.reset_parameters()
 
+    @property
+    def measure(self) -> None:
+        """None, since each element has the same weight in a mean over the group."""
+        return
+
     def reset_parameters(self) -> None:
         """Make λ uniform."""
         with torch.no_grad():
@@ -162,14 +167,16 @@ class GroupLikelihood(nn.Module):
         return (1 - divergence(values, torch.zeros_like(values)) / math.log(self.group.order)).clamp(0, 1)
 
 
-def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+def divergence(log_p: Tensor, log_q: Tensor, measure: Tensor | None = None) -> Tensor:
     """The Kullback–Leibler divergence mean(p (log p − log q)) of two positive functions of mean 1 on a group.
 
     Args:
         log_p: log p(g), [order].
         log_q: log q(g), [order].
+        measure: the weight of each element in a mean, [order]; all alike by default.
     """
-    return (log_p.exp() * (log_p - log_q)).mean()
+    terms = log_p.exp() * (log_p - log_q)
+    return terms.mean() if measure is None else measure @ terms
 
 
 def alignment(log_values: Tensor) -> Tensor:

@@ -1,17 +1,16 @@
-"""Equivariant layers on images: convolutions, gate, norm, pool and mask."""
+"""Equivariant layers: gate and norm on any grid; convolutions, pool and mask on images."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from equilatent.bench.systems.steerable._expansion import Expansion
-from equilatent.bench.systems.steerable._fields import FieldType
+from equilatent.bench.systems.steerable._fields import Fields, FieldType
 from equilatent.bench.systems.steerable._filters import filter_representation
 from equilatent.bench.systems.steerable._kernels import (
     GroupLikelihood,
@@ -25,23 +24,27 @@ from equilatent.reps import Representation
 
 __all__ = [
     "AntialiasedPool",
+    "ExpandedConvolution",
     "FieldNorm",
     "GatedNonlinearity",
     "PartialConv2d",
     "ResidualPathwayConv2d",
     "SoftDisc",
     "SteerableConv2d",
+    "check_grid",
+    "gaussian",
+    "invariant_bias",
 ]
 
 
-class _ExpandedConv2d(nn.Module, ABC):
-    """A convolution whose kernel is expanded from weights on a basis."""
+class ExpandedConvolution(nn.Module, ABC):
+    """A convolution of images or volumes whose kernel is expanded from weights on a basis."""
 
     expansion: Expansion
     bias: InvariantBias | None
 
     def __init__(
-        self, inputs: FieldType, outputs: FieldType, size: int, stride: int, padding: int, elements: list[list[int]]
+        self, inputs: Fields, outputs: Fields, size: int, stride: int, padding: int, elements: list[list[int]]
     ) -> None:
         super().__init__()
         self.expansion = Expansion(inputs, outputs, size, elements)
@@ -49,21 +52,23 @@ class _ExpandedConv2d(nn.Module, ABC):
 
     @abstractmethod
     def kernel(self) -> Tensor:
-        """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, size]."""
+        """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, …]."""
 
     def extra_repr(self) -> str:
         """The fields and the geometry."""
         expansion = self.expansion
-        fields = f"{expansion.inputs.representation.label} → {expansion.outputs.representation.label}"
+        fields = f"{expansion.inputs.label} → {expansion.outputs.label}"
         return f"{fields}, size={expansion.size}, stride={self.stride}, padding={self.padding}"
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve x [B, inputs.dim, H, W]."""
-        _check_image(x, self.expansion.inputs.dim, self.expansion.size, self.stride, self.padding)
-        return F.conv2d(x, self.kernel(), self.bias() if self.bias else None, self.stride, self.padding)
+        """Convolve x [B, inputs.dim, H, W] or [B, inputs.dim, D, H, W]."""
+        inputs = self.expansion.inputs
+        check_grid(x, inputs.dim, self.expansion.size, self.stride, self.padding, inputs.axes)
+        convolve = F.conv2d if inputs.axes == 2 else F.conv3d
+        return convolve(x, self.kernel(), self.bias() if self.bias else None, self.stride, self.padding)
 
 
-class SteerableConv2d(_ExpandedConv2d):
+class SteerableConv2d(ExpandedConvolution):
     """A convolution that is exactly equivariant: its kernels are sums of `kernel_basis` elements, its bias is invariant.
 
     There is one weight for each element of the basis and each pair of parts. An element has norm √dim of the part it
@@ -101,7 +106,7 @@ class SteerableConv2d(_ExpandedConv2d):
         super().__init__(inputs, outputs, size, stride, padding, [[len(basis) for basis in row] for row in vectors])
         self.bases = ExactTable(torch.cat([sample_kernels(basis, size).flatten() for row in vectors for basis in row]))
         self.weight = nn.Parameter(torch.empty(sum(self.expansion.weights())))
-        self.bias = _invariant_bias(outputs) if bias else None
+        self.bias = invariant_bias(outputs) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -115,7 +120,7 @@ class SteerableConv2d(_ExpandedConv2d):
             return self.expansion.kernel(self.weight, self.bases.value)
 
 
-class PartialConv2d(_ExpandedConv2d):
+class PartialConv2d(ExpandedConvolution):
     """A convolution that learns how equivariant it is (Veefkind & Cesa 2024).
 
     There is one weight for each dimension of the space of all band-limited kernels, and a likelihood λ on the group. The
@@ -170,7 +175,7 @@ class PartialConv2d(_ExpandedConv2d):
         ]
         self.moved = ExactTable(torch.cat(moved, dim=1))
         self.weight = nn.Parameter(torch.empty(sum(self.expansion.weights())))
-        self.bias = _invariant_bias(outputs) if bias else None
+        self.bias = invariant_bias(outputs) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -213,7 +218,7 @@ class ResidualPathwayConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve x [B, inputs.dim, H, W]."""
         strict, free = self.strict, self.free
-        _check_image(x, strict.expansion.inputs.dim, strict.expansion.size, strict.stride, strict.padding)
+        check_grid(x, strict.expansion.inputs.dim, strict.expansion.size, strict.stride, strict.padding)
         bias = free.bias if strict.bias is None or free.bias is None else strict.bias() + free.bias
         return F.conv2d(x, strict.kernel() + free.weight, bias, strict.stride, strict.padding)
 
@@ -221,9 +226,9 @@ class ResidualPathwayConv2d(nn.Module):
 class InvariantBias(nn.Module):
     """A bias that the group leaves alone: one number for each invariant direction of each part, 0 at the start."""
 
-    def __init__(self, fields: FieldType) -> None:
+    def __init__(self, fields: Fields) -> None:
         super().__init__()
-        self.directions = ExactTable(_along_blocks(fields, invariant_vectors))
+        self.directions = ExactTable(fields.along_blocks())
         self.weight = nn.Parameter(torch.zeros(len(self.directions.value)))
 
     def forward(self) -> Tensor:
@@ -242,18 +247,18 @@ class GatedNonlinearity(nn.Module):
         fields: the fields that go out.
     """
 
-    def __init__(self, fields: FieldType) -> None:
+    def __init__(self, fields: Fields) -> None:
         super().__init__()
         self.fields = fields
         self.gates = len(fields.parts) * fields.copies
         self.threshold = nn.Parameter(torch.randn(self.gates))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gate x [B, fields.gated().dim, H, W]."""
-        n, parts = self.fields.copies, self.fields.parts
-        _check_channels(x, self.gates + self.fields.dim)
+        """Gate x [B, fields.gated().dim, H, W], or [B, fields.gated().dim, D, H, W] of fields on a volume."""
+        n, parts, axes = self.fields.copies, self.fields.parts, self.fields.axes
+        check_channels(x, self.gates + self.fields.dim, axes)
         gates, *features = x.split([self.gates, *(n * part.dim for part in parts)], dim=1)
-        opened = torch.sigmoid(gates - self.threshold.to(x.dtype)[:, None, None]).split(n, dim=1)
+        opened = torch.sigmoid(gates - self.threshold.to(x.dtype).view(-1, *[1] * axes)).split(n, dim=1)
         gated = [
             (feature.unflatten(1, (n, -1)) * gate.unsqueeze(2)).flatten(1, 2)
             for feature, gate in zip(features, opened, strict=True)
@@ -279,15 +284,14 @@ class FieldNorm(nn.Module):
     running_var: Tensor
     field: Tensor
 
-    def __init__(self, fields: FieldType, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+    def __init__(self, fields: Fields, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
         self.fields, self.eps, self.momentum = fields, eps, momentum
         field = fields.field_of_channel()
         self.register_buffer("field", field, persistent=False)
         averages = F.one_hot(field, fields.copies).T.double()
         self.averages = ExactTable(averages / averages.sum(1, keepdim=True))
-        # Of norm √dim, so that a mean is in the units of the channels.
-        directions = _along_blocks(fields, lambda rho: invariant_vectors(rho) * rho.dim**0.5)
+        directions = fields.along_blocks(scaled=True)
         self.directions = ExactTable(directions)
         self.coordinates = ExactTable(directions / directions.square().sum(1, keepdim=True))
         self.weight = nn.Parameter(torch.ones(fields.copies))
@@ -296,8 +300,8 @@ class FieldNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(fields.copies))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise x [B, fields.dim, H, W]."""
-        _check_channels(x, self.fields.dim)
+        """Normalise x [B, fields.dim, H, W], or [B, fields.dim, D, H, W] of fields on a volume."""
+        check_channels(x, self.fields.dim, self.fields.axes)
         with torch.autocast(x.device.type, enabled=False):
             mean, variance = self._batch_statistics(x) if self.training else (self.running_mean, self.running_var)
             scale = (self.weight * torch.rsqrt(variance + self.eps))[self.field]
@@ -310,7 +314,7 @@ class FieldNorm(nn.Module):
     def _batch_statistics(self, x: Tensor) -> tuple[Tensor, Tensor]:
         if x.numel() < 2 * x.shape[1]:
             raise ActionError(f"batch statistics need more than one value a channel; got shape {list(x.shape)}.")
-        variance, mean = torch.var_mean(x.to(self.weight.dtype), dim=(0, 2, 3), correction=0)
+        variance, mean = torch.var_mean(x.to(self.weight.dtype), dim=(0, *range(2, x.ndim)), correction=0)
         invariant = self.coordinates.value @ mean
         # The rest of the mean stays: it would not be invariant.
         rest = mean - invariant @ self.directions.value
@@ -334,16 +338,27 @@ class AntialiasedPool(nn.Module):
     def __init__(self, size: int, *, stride: int, padding: int, width: float = 0.66) -> None:
         super().__init__()
         self.size, self.stride, self.padding = size, stride, padding
-        distance = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        profile = torch.exp(-0.5 * (distance / width) ** 2)
-        self.window = ExactTable(torch.outer(profile, profile) / profile.sum() ** 2)
+        profile = gaussian(size, width)
+        self.window = ExactTable(torch.outer(profile, profile))
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool x [B, C, H, W]."""
-        _check_image(x, x.shape[1], self.size, self.stride, self.padding)
+        check_grid(x, x.shape[1], self.size, self.stride, self.padding)
         channels = x.shape[1]
         window = self.window.value.expand(channels, 1, -1, -1)
         return F.conv2d(x, window, None, self.stride, self.padding, groups=channels)
+
+
+def gaussian(size: int, width: float) -> Tensor:
+    """A Gaussian window of so many points, with the sum 1, float64 [size].
+
+    Args:
+        size: how many.
+        width: the standard deviation in points.
+    """
+    distance = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+    profile = torch.exp(-0.5 * (distance / width) ** 2)
+    return profile / profile.sum()
 
 
 class SoftDisc(nn.Module):
@@ -378,15 +393,9 @@ def _kernel_spaces(inputs: FieldType, outputs: FieldType, size: int) -> list[lis
     return [[kernel_representation(sigma, rho, filters) for rho, _ in inputs.blocks] for sigma, _ in outputs.blocks]
 
 
-def _invariant_bias(fields: FieldType) -> InvariantBias | None:
+def invariant_bias(fields: Fields) -> InvariantBias | None:
     """The bias of fields, None if they have no invariant directions."""
-    return InvariantBias(fields) if any(_invariants(rho) for rho, _ in fields.blocks) else None
-
-
-def _along_blocks(fields: FieldType, vectors: Callable[[Representation], Tensor]) -> Tensor:
-    """Vectors of every copy of every part in all channels, [vectors, fields.dim], by part, then by copy."""
-    blocks: Tensor = torch.block_diag(*(torch.kron(torch.eye(n).double(), vectors(rho)) for rho, n in fields.blocks))
-    return blocks
+    return InvariantBias(fields) if any(len(fields.invariants(part)) for part, _ in fields.blocks) else None
 
 
 def _invariants(rho: Representation) -> int:
@@ -394,16 +403,20 @@ def _invariants(rho: Representation) -> int:
     return round(float(rho.character.mean()))
 
 
-def _check_channels(x: Tensor, channels: int) -> None:
-    if x.ndim != 4 or x.shape[1] != channels:
-        raise ActionError(f"expected fields [B, {channels}, H, W]; got shape {list(x.shape)}.")
+def check_channels(x: Tensor, channels: int, axes: int = 2) -> None:
+    """Refuse what has not so many channels on a grid of so many axes."""
+    if x.ndim != 2 + axes or x.shape[1] != channels:
+        grid = "H, W" if axes == 2 else "D, H, W"
+        raise ActionError(f"expected fields [B, {channels}, {grid}]; got shape {list(x.shape)}.")
 
 
-def _check_image(x: Tensor, channels: int, size: int, stride: int, padding: int) -> None:
-    _check_channels(x, channels)
+def check_grid(x: Tensor, channels: int, size: int, stride: int, padding: int, axes: int = 2) -> None:
+    """Refuse a grid at whose border no position of a window ends."""
+    check_channels(x, channels, axes)
+    what, points = ("image", "pixels") if axes == 2 else ("volume", "voxels")
     for length in x.shape[2:]:
         if (length + 2 * padding - size) % stride or length + 2 * padding < size:
             raise ActionError(
-                f"a window of {size} pixels in steps of {stride} does not end at the border of {length} pixels padded by "
-                f"{padding}, so that the result would not be equivariant. Crop or pad the image."
+                f"a window of {size} {points} in steps of {stride} does not end at the border of {length} {points} padded "
+                f"by {padding}, so that the result would not be equivariant. Crop or pad the {what}."
             )
