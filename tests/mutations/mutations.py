@@ -48,6 +48,7 @@ _EVALUATION, _SPLITS, _LOOP = "test_evaluation.py", "test_splits.py", "test_loop
 _RUN, _CONFIG, _SWEEP, _RECORD = "test_run.py", "test_config.py", "test_sweep.py", "test_record.py"
 _DDMNIST, _SMOKE, _TASKS = "test_ddmnist.py", "test_smoke.py", "test_tasks.py"
 _FIELDS, _FROZEN = "systems/test_field_predictors.py", "test_frozen.py"
+_MEDMNIST, _VOLUMES, _BRAIN = "test_medmnist3d.py", "systems/test_volumes.py", "data/test_brain.py"
 _UPRIGHT = f"{_EVALUATION}::test_pairs_that_are_read_rightly_when_the_left_digit_is_upright"
 _HOWEVER = f"{_EVALUATION}::test_pairs_that_are_read_rightly_however_they_lie"
 _ERRORS = f"{_EVALUATION}::test_errors_of_equivariance_by_dense_matrices"
@@ -706,8 +707,90 @@ _SMOKES = (
         ("data/test_smoke.py::test_balanced_sets_are_split_by_strength",),
     ),
 )
+_VOLUMETRIC = (
+    Mutation(
+        "the AUC of more than two classes is of scores, not of probabilities",
+        "tasks/medmnist3d.py",
+        "shares, labels = scores.softmax(1).cpu().numpy(), classes.cpu().numpy()",
+        "shares, labels = scores.cpu().numpy(), classes.cpu().numpy()",
+        (f"{_MEDMNIST}::test_shares_and_not_scores_are_compared_between_samples",),
+    ),
+    Mutation(
+        "the AUC of two classes is that of class 0",
+        "tasks/medmnist3d.py",
+        "return float(roc_auc_score(labels == 1, shares[:, 1]))",
+        "return float(roc_auc_score(labels == 1, shares[:, 0]))",
+        (f"{_MEDMNIST}::test_auc_by_counting_pairs",),
+    ),
+    Mutation(
+        "volumes are validated as they are twice",
+        "tasks/medmnist3d.py",
+        "transformed = self._scored(model, self.input(x, self.elements[split]), y)",
+        "transformed = self._scored(model, x, y)",
+        (f"{_MEDMNIST}::test_numbers_of_a_model_that_reads_upright_volumes",),
+    ),
+    Mutation(
+        "volumes are tested on the validation split",
+        "tasks/medmnist3d.py",
+        "x, y = self.volumes[split]",
+        'x, y = self.volumes["validation"]',
+        (f"{_MEDMNIST}::test_numbers_of_a_model_that_reads_upright_volumes",),
+    ),
+    Mutation(
+        "the CNN of volumes trains on them as they are",
+        "tasks/medmnist3d.py",
+        "    transformed = False\n",
+        "    transformed = True\n",
+        (f"{_MEDMNIST}::test_the_cnn_trains_on_transformed_volumes_and_plain_on_them_as_they_are",),
+    ),
+    Mutation(
+        "the reversed pairing is the right one",
+        "latents.py",
+        "self.rho(latent, self.rho.group.inverse(g))",
+        "self.rho(latent, g)",
+        (
+            f"{_MEDMNIST}::test_loss_of_ours_on_volumes",
+            f"{_MEDMNIST}::test_the_reversed_pairing_composes_in_the_wrong_order_and_leaves_two_dimensions_of_a_copy",
+        ),
+    ),
+    Mutation(
+        "validation patches of the brain overlap with training patches",
+        "data/_brain.py",
+        '"val": range(98, 99)',
+        '"val": range(84, 99)',
+        (f"{_BRAIN}::test_splits_do_not_overlap_and_have_both_labels_of_all",),
+    ),
+    Mutation(
+        "the right half of the brain is cut where it is no mirror image",
+        "data/_brain.py",
+        "for corner in (x, length - _SIDE - x)",
+        "for corner in (x, length - _SIDE - x - 1)",
+        (f"{_BRAIN}::test_patches_are_where_their_corners_say_and_come_in_mirror_twins",),
+    ),
+    Mutation(
+        "parities do not matter to kernels on volumes",
+        "systems/steerable/_volume_kernels.py",
+        "None if outputs.parity is None else (-1) ** number",
+        "None if outputs.parity is None else 1",
+        (f"{_VOLUMES}::test_kernels_are_as_many_as_frequencies_fit",),
+    ),
+    Mutation(
+        "the harmonics of a shell are scaled one by one",
+        "systems/steerable/_volume_kernels.py",
+        "filters /= filters.square().sum(1).mean().sqrt()",
+        "filters /= filters.square().sum(1, keepdim=True).sqrt()",
+        (f"{_VOLUMES}::test_filters_turn_as_their_harmonics_do",),
+    ),
+    Mutation(
+        "the mean over the group acts on the other side",
+        "systems/steerable/_volumes.py",
+        "mean.view(psi.dim, psi.dim).T)",
+        "mean.view(psi.dim, psi.dim))",
+        (f"{_VOLUMES}::test_a_partial_kernel_is_the_mean_of_moved_kernels",),
+    ),
+)
 #: All of them.
-MUTATIONS = (*_EVALUATIONS, *_LATENTS, *_TRAINING, *_SMOKES, *_HARNESS)
+MUTATIONS = (*_EVALUATIONS, *_LATENTS, *_TRAINING, *_SMOKES, *_VOLUMETRIC, *_HARNESS)
 
 
 def check(mutation: Mutation, source: Path = ROOT / "src") -> Path:

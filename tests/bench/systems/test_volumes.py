@@ -144,6 +144,14 @@ def test_filters_turn_as_their_harmonics_do(size: int, filters: int) -> None:
     assert sum(len(each) for _, each in found) == filters
     for frequency, each in found:
         assert float(each.square().sum((1, 2, 3)).mean()) == pytest.approx(1)
+        # At every voxel but the middle a multiple of the harmonics there, which depends on the distance alone.
+        line = torch.arange(size).double() - size // 2
+        points = torch.cartesian_prod(line, line, line).view(-1, 3)
+        away = points.norm(dim=1) > 0
+        at_points = each.flatten(1).T[away]
+        if len(at_points):
+            lengths = at_points.norm(dim=1, keepdim=True)
+            torch.testing.assert_close(at_points, lengths * harmonics(frequency, points[away]), rtol=0, atol=1e-12)
         for matrix, g in zip(G.defining.values(), G.generators.values(), strict=True):  # type: ignore[union-attr]
             turned = act(each, torch.full((len(each),), g))
             irrep = SphericalIrrep(frequency).matrices(torch.tensor(matrix)[None])[0]
