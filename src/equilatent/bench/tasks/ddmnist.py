@@ -19,6 +19,7 @@ from equilatent.bench.harness.config import added
 from equilatent.bench.harness.task import Control, Problem, Quantity, Split, Task
 from equilatent.bench.latent_term_config import LatentTermConfig
 from equilatent.bench.latents import latent_action
+from equilatent.bench.tasks._common import equivariance_numbers, twice_the_epochs
 
 __all__ = ["DDMNIST", "DdmnistConfig", "DdmnistProblem"]
 
@@ -161,7 +162,7 @@ class DdmnistProblem(Problem):
             model, self.input, actions, measured, layer=list(actions), batch_size=_BLOCK
         )
         for layer, error in errors.items():
-            found |= _errors(names[layer], error)
+            found |= equivariance_numbers(names[layer], error)
         return found
 
     def _pairs(self, digits: Tensor, labels: Tensor, count: int, seed: int, limit: int | None = None) -> DigitPairs:
@@ -182,15 +183,6 @@ def _score(model: nn.Module, pairs: DigitPairs, block: int = _BLOCK) -> dict[str
     return {"error": float(wrong), "task": float(F.cross_entropy(scores, pairs.classes))}
 
 
-def _errors(name: str, error: eq.metrics.EquivarianceError) -> dict[str, Any]:
-    elements = map(error.group.name, error.elements.tolist())
-    return {
-        f"{name}_relative_error": error.mean_relative,
-        f"{name}_centred_error": error.mean_centred,
-        f"{name}_centred_by_element": dict(zip(elements, error.centred.tolist(), strict=True)),
-    }
-
-
 def _published() -> dict[tuple[Any, ...], dict[str, str | tuple[str, ...]]]:
     """Table 4: accuracy with its deviation, and millions of parameters."""
     table = {
@@ -206,11 +198,6 @@ def _published() -> dict[tuple[Any, ...], dict[str, str | tuple[str, ...]]]:
         for method, row in table.items()
         for column, group in enumerate(_GROUPS)
     }
-
-
-def _twice_the_epochs(config: DdmnistConfig) -> int:
-    """Two views a step are twice the images."""
-    return 2 * config.epochs
 
 
 DDMNIST = Task(
@@ -240,7 +227,7 @@ DDMNIST = Task(
     budget=("limit", "epochs", "batch"),
     controls=(
         Control("the same training without the latent term", "ours", {"strength": 0.0}),
-        Control("as many images seen by the baseline", "cnn", {"epochs": _twice_the_epochs}),
+        Control("as many images seen by the baseline", "cnn", {"epochs": twice_the_epochs}),
         Control("a wrong representation", "ours", {"latent": "wrong"}),
     ),
     published=_published(),

@@ -14,10 +14,10 @@ import equilatent as eq
 from equilatent.actions import SupportsAction
 from equilatent.bench.architecture import LAYERS, Conv, Pool, Residual, Resize, VolumeClassifier
 from equilatent.bench.data import ImageData, brain, medmnist3d
-from equilatent.bench.harness.config import RunConfig
 from equilatent.bench.harness.task import Control, Problem, Quantity, Split, Task
 from equilatent.bench.latent_term_config import LatentTermConfig
 from equilatent.bench.latents import latent_action
+from equilatent.bench.tasks._common import equivariance_numbers, twice_the_epochs
 from equilatent.errors import DataError
 
 __all__ = ["MEDMNIST3D", "Medmnist3dConfig", "Medmnist3dProblem", "accuracy", "auc", "residual_network"]
@@ -244,7 +244,7 @@ class Medmnist3dProblem(Problem):
             model, self.input, actions, measured, layer=list(actions), batch_size=_BLOCK
         )
         for layer, error in errors.items():
-            found |= _errors(names[layer], error)
+            found |= equivariance_numbers(names[layer], error)
         return found
 
     def _scored(self, model: nn.Module, x: Tensor, y: Tensor, block: int = _BLOCK) -> dict[str, float]:
@@ -301,15 +301,6 @@ def _load(config: Medmnist3dConfig) -> ImageData:
     return medmnist3d(f"{config.dataset}mnist3d", 28, config.data)
 
 
-def _errors(name: str, error: eq.metrics.EquivarianceError) -> dict[str, Any]:
-    elements = map(error.group.name, error.elements.tolist())
-    return {
-        f"{name}_relative_error": error.mean_relative,
-        f"{name}_centred_error": error.mean_centred,
-        f"{name}_centred_by_element": dict(zip(elements, error.centred.tolist(), strict=True)),
-    }
-
-
 def _published() -> dict[tuple[Any, ...], dict[str, str | tuple[str, ...]]]:
     """Table 5: accuracy with its deviation, and millions of parameters; SO(3) stands at S4, O(3) at S4xC2."""
     table = {
@@ -328,11 +319,6 @@ def _published() -> dict[tuple[Any, ...], dict[str, str | tuple[str, ...]]]:
         for (method, group), row in table.items()
         for column, dataset in enumerate(("nodule", "synapse", "organ"))
     }
-
-
-def _twice_the_epochs(config: RunConfig) -> int:
-    """Two views a step are twice the volumes."""
-    return 2 * config.epochs
 
 
 MEDMNIST3D = Task(
@@ -366,7 +352,7 @@ MEDMNIST3D = Task(
     controls=(
         Control("the same volumes without augmentation", "plain"),
         Control("the same training without the latent term", "ours", {"strength": 0.0}),
-        Control("as many volumes seen by the baseline", "cnn", {"epochs": _twice_the_epochs}),
+        Control("as many volumes seen by the baseline", "cnn", {"epochs": twice_the_epochs}),
         Control("the reversed pairing", "ours", {"latent": "reversed"}),
         Control("a wrong representation", "ours", {"latent": "wrong"}),
     ),

@@ -29,6 +29,7 @@ from equilatent.bench.data import (
 from equilatent.bench.harness.task import Control, Drawing, Problem, Quantity, Split, Task
 from equilatent.bench.latent_term_config import LatentTermConfig
 from equilatent.bench.latents import feature_map_action
+from equilatent.bench.tasks._common import equivariance_numbers
 
 __all__ = ["SMOKE", "SmokeConfig", "SmokeProblem", "roll_out"]
 
@@ -257,7 +258,7 @@ class SmokeProblem(Problem):
             )
             if not background:
                 for layer, error in errors_of.items():
-                    found |= _errors(layer or "output", error)
+                    found |= equivariance_numbers("latent" if layer else "output", error)
             by_background[name], of_simulation[name] = errors_of[""].mean_centred, truth
         return {**found, "centred_by_background": by_background, "simulation_by_background": of_simulation}
 
@@ -368,16 +369,6 @@ def simulation_error(background: float) -> float:
     difference = (next_frames - next_frames[:, :1]).square().sum((2, 3, 4)).mean()
     as_they_are = field_action(eq.groups.cyclic(4))(next_frames[:, 0], -sides.repeat(len(_STARTS)) % 4)
     return float(difference / as_they_are.var(0, correction=0).sum())
-
-
-def _errors(name: str, error: eq.metrics.EquivarianceError) -> dict[str, Any]:
-    elements = map(error.group.name, error.elements.tolist())
-    name = "latent" if name == LAYERS["encoder"] else name
-    return {
-        f"{name}_relative_error": error.mean_relative,
-        f"{name}_centred_error": error.mean_centred,
-        f"{name}_centred_by_element": dict(zip(elements, error.centred.tolist(), strict=True)),
-    }
 
 
 def _figures(kept: Mapping[int, Mapping[str, np.ndarray]], runs: Any) -> list[Drawing]:

@@ -31,6 +31,7 @@ __all__ = [
     "ResidualPathwayConv2d",
     "SoftDisc",
     "SteerableConv2d",
+    "StrictConvolution",
     "check_grid",
     "gaussian",
     "invariant_bias",
@@ -68,7 +69,48 @@ class ExpandedConvolution(nn.Module, ABC):
         return convolve(x, self.kernel(), self.bias() if self.bias else None, self.stride, self.padding)
 
 
-class SteerableConv2d(ExpandedConvolution):
+class StrictConvolution(ExpandedConvolution):
+    """One whose kernel is a sum of equivariant ones, each with a weight, and whose bias is invariant.
+
+    Args:
+        inputs: the fields that come in.
+        outputs: the fields that go out.
+        size: the side of the kernel.
+        stride: from one position of the kernel to the next.
+        padding: zeros around the image or volume.
+        bases: the equivariant kernels for each pair of parts, a row for each of the outputs; n kernels with
+            all their entries, [n, …].
+        bias: whether there is one, 0 at the start.
+    """
+
+    def __init__(
+        self,
+        inputs: Fields,
+        outputs: Fields,
+        size: int,
+        stride: int,
+        padding: int,
+        bases: list[list[Tensor]],
+        bias: bool,
+    ) -> None:
+        super().__init__(inputs, outputs, size, stride, padding, [[len(basis) for basis in row] for row in bases])
+        self.bases = ExactTable(torch.cat([basis.flatten() for row in bases for basis in row]))
+        self.weight = nn.Parameter(torch.empty(sum(self.expansion.weights())))
+        self.bias = invariant_bias(outputs) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        with torch.no_grad():
+            self.weight.normal_().mul_(self.expansion.deviations().to(self.weight))
+
+    def kernel(self) -> Tensor:
+        """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, …]."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return self.expansion.kernel(self.weight, self.bases.value)
+
+
+class SteerableConv2d(StrictConvolution):
     """A convolution that is exactly equivariant: its kernels are sums of `kernel_basis` elements, its bias is invariant.
 
     There is one weight for each element of the basis and each pair of parts. An element has norm √dim of the part it
@@ -99,25 +141,11 @@ class SteerableConv2d(ExpandedConvolution):
     def __init__(
         self, inputs: FieldType, outputs: FieldType, size: int, *, stride: int = 1, padding: int = 0, bias: bool = True
     ) -> None:
-        vectors = [
-            [invariant_vectors(space) * math.sqrt(sigma.dim) for space in spaces]
+        bases = [
+            [sample_kernels(invariant_vectors(space) * math.sqrt(sigma.dim), size) for space in spaces]
             for (sigma, _), spaces in zip(outputs.blocks, _kernel_spaces(inputs, outputs, size), strict=True)
         ]
-        super().__init__(inputs, outputs, size, stride, padding, [[len(basis) for basis in row] for row in vectors])
-        self.bases = ExactTable(torch.cat([sample_kernels(basis, size).flatten() for row in vectors for basis in row]))
-        self.weight = nn.Parameter(torch.empty(sum(self.expansion.weights())))
-        self.bias = invariant_bias(outputs) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights anew."""
-        with torch.no_grad():
-            self.weight.normal_().mul_(self.expansion.deviations().to(self.weight))
-
-    def kernel(self) -> Tensor:
-        """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, size]."""
-        with torch.autocast(self.weight.device.type, enabled=False):
-            return self.expansion.kernel(self.weight, self.bases.value)
+        super().__init__(inputs, outputs, size, stride, padding, bases, bias)
 
 
 class PartialConv2d(ExpandedConvolution):

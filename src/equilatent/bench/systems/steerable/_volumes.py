@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from equilatent.bench.systems.steerable._fields import SphericalFields
 from equilatent.bench.systems.steerable._layers import (
     ExpandedConvolution,
+    StrictConvolution,
     check_grid,
     gaussian,
     invariant_bias,
@@ -26,7 +27,7 @@ from equilatent.errors import RepresentationError
 __all__ = ["AntialiasedPool3d", "PartialConv3d", "RotationLikelihood", "SteerableConv3d"]
 
 
-class SteerableConv3d(ExpandedConvolution):
+class SteerableConv3d(StrictConvolution):
     """A convolution of volumes whose kernels are equivariant to SO(3) or O(3), sampled on the grid.
 
     It is what `SteerableConv2d` is on images: one weight for each element of `volume_kernel_basis` and each pair of parts,
@@ -67,21 +68,7 @@ class SteerableConv3d(ExpandedConvolution):
             [volume_kernel_basis(sigma, rho, size) * math.sqrt(sigma.dim) for rho, _ in inputs.blocks]
             for sigma, _ in outputs.blocks
         ]
-        super().__init__(inputs, outputs, size, stride, padding, [[len(basis) for basis in row] for row in bases])
-        self.bases = ExactTable(torch.cat([basis.flatten() for row in bases for basis in row]))
-        self.weight = nn.Parameter(torch.empty(sum(self.expansion.weights())))
-        self.bias = invariant_bias(outputs) if bias else None
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights anew."""
-        with torch.no_grad():
-            self.weight.normal_().mul_(self.expansion.deviations().to(self.weight))
-
-    def kernel(self) -> Tensor:
-        """The kernel of the ordinary convolution that this layer is, [outputs.dim, inputs.dim, size, size, size]."""
-        with torch.autocast(self.weight.device.type, enabled=False):
-            return self.expansion.kernel(self.weight, self.bases.value)
+        super().__init__(inputs, outputs, size, stride, padding, bases, bias)
 
 
 class AntialiasedPool3d(nn.Module):
